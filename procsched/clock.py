@@ -1,0 +1,66 @@
+"""The clock as an interface, the system's clock, and the host's own zone.
+
+Everything that wants to know the time is given a Clock or a Moment; the fake one
+in `procsched.testing` lets a test live through a day in milliseconds.
+
+Imports: core.moment.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from zoneinfo import ZoneInfo
+
+from procsched.core.moment import Moment
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+
+class Clock(Protocol):
+    """Where a Moment comes from."""
+
+    def now(self) -> Moment:
+        """Return this instant, read on both clocks."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def now(self) -> Moment:
+        """Return this instant; CLOCK_REALTIME and CLOCK_MONOTONIC read together."""
+        return Moment(datetime.now(UTC), time.monotonic())
+
+
+def local_zone() -> tzinfo:
+    """Return the zone of this host: $TZ, else /etc/localtime, else UTC.
+
+    A zone with a name is preferred, since people read it (tzset(3), localtime(5)).
+    """
+    named = os.environ.get("TZ", "").removeprefix(":")
+    if named:
+        zone = _named_zone(named)
+        if zone is not None:
+            return zone
+    link = Path("/etc/localtime")
+    target = str(link.resolve()) if link.exists() else ""
+    if "/zoneinfo/" in target:
+        zone = _named_zone(target.split("/zoneinfo/", 1)[1])
+        if zone is not None:
+            return zone
+    if link.is_file():
+        with link.open("rb") as data:
+            return ZoneInfo.from_file(data, key="localtime")
+    return ZoneInfo("UTC")
+
+
+def _named_zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        # No such zone, a name that is no path, a file that is no zone (PEP 615).
+        return None
