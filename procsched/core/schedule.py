@@ -1,0 +1,78 @@
+"""A job's name, its trigger, and what to do in every case: exact, and pure.
+
+A ScheduleConfig is what a person says; this is what it becomes once the zone
+and the anchor are known.  Policies are shared between schedules that say the
+same, so a hundred thousand of them stay small.
+
+Imports: core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from procsched.core.policy import CatchUp, Limits, Overlap, Retry
+
+if TYPE_CHECKING:
+    from procsched.core.delay import Delay
+    from procsched.core.triggers import Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What to do in every case.
+
+    Args:
+        overlap: When a firing meets a run of its own job.
+        parallel: Runs of the job at once with `Overlap.PARALLEL`; None for
+            no cap but the host's slots.
+        catch_up: Which of the nominal times that passed unseen are run late.
+        catch_up_window: How old a nominal time may be and still be run.
+        catch_up_max: How many are run late at the most.
+        start_deadline: How long after its nominal time a run may start;
+            None for any time.
+        retry: None for no second attempt.
+        priority: Higher starts first when slots are short.
+        breaker: Failures in a row that suspend the schedule; None for never.
+        breaker_probe: Wait before a suspended schedule is tried again; None
+            until it is resumed by hand.
+    """
+
+    overlap: Overlap = Overlap.SKIP
+    parallel: int | None = None
+    catch_up: CatchUp = CatchUp.LATEST
+    catch_up_window: timedelta = timedelta(days=1)
+    catch_up_max: int = 10
+    start_deadline: timedelta | None = None
+    retry: Retry | None = None
+    limits: Limits = field(default_factory=Limits)
+    priority: int = 0
+    breaker: int | None = None
+    breaker_probe: timedelta | None = None
+
+    @property
+    def at_once(self) -> int | None:
+        """How many runs of the job may go on at once; None for any number."""
+        return self.parallel if self.overlap is Overlap.PARALLEL else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a job runs, and under which rules.
+
+    Args:
+        job: The job's name.
+        code: Names what is run, for the hands; "" where nothing is.
+        sequence: Name of the persistent worker whose turn it takes; None for
+            a process of its own per run.
+        delay: Jitter and spread, added to the nominal time when starting.
+    """
+
+    job: str
+    trigger: Trigger
+    policy: Policy
+    code: str = ""
+    sequence: str | None = None
+    delay: Delay | None = None
