@@ -1,0 +1,264 @@
+"""The one loop: decide, do, wait; again.
+
+The plan decides and the hands do; this joins them and knows neither's parts.  It
+sleeps in one wait until the next deadline or the next event, whichever comes
+first, and never on a tick.
+
+Imports: core, clock, errors.  Must not import: workers, audit, store, config.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+from collections import deque
+from concurrent.futures import Future
+from datetime import timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
+
+from procsched.core.messages import (
+    AbandonRun,
+    Answer,
+    ClockStepped,
+    Command,
+    Event,
+    KillRun,
+    LoopStarted,
+    RecordRun,
+    StartRun,
+    StopRun,
+    WorkerEnded,
+    WriteTrail,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from procsched.clock import Clock
+    from procsched.core.messages import Deadline, Request
+    from procsched.core.moment import Moment
+    from procsched.core.plan import Plan
+    from procsched.core.run import RunRecord
+    from procsched.core.trail import Trail
+
+LONGEST_SLEEP_SECONDS: Final = 60.0
+"""A wall clock that is set tells nobody who sleeps; a minute is cron's own grain."""
+
+SLEW_SECONDS: Final = 2.0
+"""A wall clock this far from where it should be was set; below, it is disciplined
+by slewing (adjtimex(2))."""
+
+
+class Hands(Protocol):
+    """What starts and ends runs."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when `read` has something."""
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `read` has something that no descriptor tells."""
+
+    def start(self, run: StartRun) -> None:
+        """Have a run started."""
+
+    def stop(self, run_id: str, cause: str, text: str, grace_seconds: float) -> None:
+        """Have a run climb the stop ladder."""
+
+    def kill(self, run_id: str, cause: str, text: str) -> None:
+        """Have a run's whole tree killed."""
+
+    def abandon(self, run_id: str) -> None:
+        """Give up a run whose keeper does not answer."""
+
+    def read(self) -> list[Event]:
+        """Return what has happened since the last call."""
+
+    def spool_of(self, run_id: str) -> Path:
+        """Return where a run's audit records go."""
+
+
+class Audit(Protocol):
+    """What keeps the trail."""
+
+    def record(self, trail: Trail) -> None:
+        """Take a record in; returns at once."""
+
+    def open_spool(self, run_id: str, job: str, path: str) -> None:
+        """Read a run's spool from now on."""
+
+    def close_spool(self, run_id: str) -> None:
+        """Read a run's spool to its end, before anything recorded later."""
+
+
+class History(Protocol):
+    """What keeps the runs."""
+
+    def write(self, record: RunRecord) -> None:
+        """Keep what is known of a run, in place of what was."""
+
+
+class Inbox:
+    """Where other threads and signal handlers leave events for the loop.
+
+    They put an event in and write one byte to the wake pipe, nothing else, which
+    is why the plan needs no lock and a signal handler may do it.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._events: deque[Event] = deque()
+        self._waiting: dict[int, Future[Any]] = {}
+        self._tickets = count(1)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when there is an event."""
+        return self._read
+
+    def put(self, event: Event) -> None:
+        """Leave an event for the loop."""
+        self._events.append(event)
+        try:
+            os.write(self._write, b"!")
+        except BlockingIOError:
+            # Full: the loop has plenty of reasons to wake up already.
+            return
+
+    def ask(self, request: Callable[[int], Request]) -> Future[Any]:
+        """Leave a request for the loop; return what will hold its answer."""
+        ticket = next(self._tickets)
+        future: Future[Any] = Future()
+        self._waiting[ticket] = future
+        self.put(request(ticket))
+        return future
+
+    def answer(self, answer: Answer) -> None:
+        """Give whoever asked the value or the error."""
+        future = self._waiting.pop(answer.ticket, None)
+        if future is None:
+            return
+        if answer.error is not None:
+            future.set_exception(answer.error)
+        else:
+            future.set_result(answer.value)
+
+    def take(self) -> Iterable[Event]:
+        """Return the events left since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            # Fewer bytes than events is fine: the events are taken all.
+            os.read(self._read, 65536)
+        while self._events:
+            yield self._events.popleft()
+
+    def close(self, error: BaseException) -> None:
+        """Fail every request that nobody will answer, and close the pipe."""
+        for future in self._waiting.values():
+            future.set_exception(error)
+        self._waiting.clear()
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Supervisor:
+    """Joins a plan with the world.
+
+    Args:
+        inbox: Events from other threads; the answers go back through it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        clock: Clock,
+        hands: Hands,
+        audit: Audit,
+        history: History,
+        inbox: Inbox,
+    ) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._hands = hands
+        self._audit = audit
+        self._history = history
+        self._inbox = inbox
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(inbox, selectors.EVENT_READ)
+        self._selector.register(hands, selectors.EVENT_READ)
+        self._last = clock.now()
+
+    def run(self) -> None:
+        """Decide, do, wait; until the plan is finished."""
+        self.carry_out(self._plan.handle(LoopStarted(self._clock.now())))
+        while not self._plan.finished:
+            self.carry_out(self._plan.tick(self._clock.now()))
+            for event in self._wait(self._plan.next_deadline()):
+                self._heed(event)
+
+    def _heed(self, event: Event) -> None:
+        if isinstance(event, WorkerEnded):
+            # Everything the run said comes before the record of its end.
+            self._audit.close_spool(event.run_id)
+        self.carry_out(self._plan.handle(event))
+
+    def carry_out(self, commands: Iterable[Command]) -> None:
+        """Do what the plan decided, in its order."""
+        for command in commands:
+            match command:
+                case RecordRun():
+                    self._history.write(command.record)
+                case StartRun():
+                    spool = str(self._hands.spool_of(command.run_id))
+                    self._audit.open_spool(command.run_id, command.job, spool)
+                    self._hands.start(command)
+                case StopRun(run_id, cause, text, grace_seconds):
+                    self._hands.stop(run_id, cause, text, grace_seconds)
+                case KillRun(run_id, cause, text):
+                    self._hands.kill(run_id, cause, text)
+                case AbandonRun(run_id):
+                    self._hands.abandon(run_id)
+                case WriteTrail():
+                    self._audit.record(command.trail)
+                case Answer():
+                    self._inbox.answer(command)
+                case _:
+                    assert_never(command)
+
+    def _wait(self, until: Deadline) -> Iterable[Event]:
+        """Sleep until the deadline or an event; return what has happened."""
+        now = self._clock.now()
+        self._selector.select(self._seconds(until, now))
+        woken = self._clock.now()
+        if (step := stepped(self._last, woken)) is not None:
+            yield step
+        self._last = woken
+        yield from self._hands.read()
+        yield from self._inbox.take()
+
+    def _seconds(self, until: Deadline, now: Moment) -> float:
+        if self._hands.has_events:
+            return 0.0
+        seconds = LONGEST_SLEEP_SECONDS
+        if until.wall is not None:
+            seconds = min(seconds, (until.wall - now.wall).total_seconds())
+        if until.monotonic is not None:
+            seconds = min(seconds, until.monotonic - now.monotonic)
+        return max(0.0, seconds)
+
+    def close(self) -> None:
+        """Give back the selector."""
+        self._selector.close()
+
+
+def stepped(before: Moment, after: Moment) -> ClockStepped | None:
+    """Return the step of the wall clock between two readings, if there was one."""
+    passed = after.monotonic - before.monotonic
+    shift = (after.wall - before.wall).total_seconds() - passed
+    if abs(shift) < SLEW_SECONDS:
+        return None
+    return ClockStepped(after, timedelta(seconds=shift))

@@ -1,0 +1,71 @@
+"""The calls Python has no name for; where a system lacks them, they say so.
+
+Imports: nothing of ours.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+_ON_LINUX: Final = sys.platform == "linux"
+
+# Loaded once, before any fork: a goal process must not have to import anything
+# between its fork and its limits.
+_libc: Final = ctypes.CDLL(None, use_errno=True) if _ON_LINUX else None
+
+
+def become_subreaper() -> bool:
+    """Adopt orphaned descendants; False where the system cannot (prctl(2))."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Be killed when the parent's forking thread ends (prctl(2)).
+
+    The parent may be gone already, in which case no signal would come.
+    """
+    if _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) and os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> bool:
+    if _libc is None:
+        return False
+    result: int = _libc.prctl(option, value, 0, 0, 0)
+    return result == 0
+
+
+def open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that is readable once the process is dead.
+
+    None where the system has none (pidfd_open(2), Linux 5.3).
+    """
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def send_signal(pidfd: int | None, pid: int, number: int) -> bool:
+    """Signal exactly that process; False if it is gone.
+
+    A pidfd names the process even after its number has gone to another
+    (pidfd_send_signal(2)); without one the caller must not have reaped it.
+    """
+    try:
+        if pidfd is not None and hasattr(signal, "pidfd_send_signal"):
+            signal.pidfd_send_signal(pidfd, number)
+        else:
+            os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True

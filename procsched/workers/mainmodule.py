@@ -1,0 +1,85 @@
+"""The script's own module, made anew in a run's process.
+
+A job defined in a script is pickled as `__main__.Name`, so its run needs that
+script as `__main__`.  Executing it again must not start a second scheduler: a
+script without an `if __name__ == "__main__"` guard is executed up to the call
+that would start one, and what it has defined by then is what the run needs.
+
+Imports: nothing of ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any, Final
+
+CHILD_NAME: Final = "__mp_main__"
+"""What multiprocessing calls the script in a child, so guards hold there too."""
+
+
+class SchedulerReached(BaseException):
+    """Raised where a script being made anew would start its scheduler."""
+
+
+_making = False
+
+
+def making_main() -> bool:
+    """Whether this process is executing the script for a run right now."""
+    return _making
+
+
+def describe_main() -> dict[str, str] | None:
+    """Return how to find this program's `__main__` again; None if nobody can.
+
+    A session at the prompt, `python -c` and a notebook have no file to go to.
+    """
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        return {"name": spec.name}
+    path = getattr(main, "__file__", None)
+    if path is None or not Path(path).is_file():
+        return None
+    return {"path": os.path.realpath(path)}
+
+
+def make_main(description: dict[str, str]) -> None:
+    """Execute the script as this process's `__main__`.
+
+    Raises:
+        BaseException: Whatever the script raises.
+    """
+    global _making  # noqa: PLW0603 - one process makes its main once
+    code, attributes = _code_of(description)
+    module = types.ModuleType(CHILD_NAME)
+    module.__dict__.update(attributes)
+    sys.modules["__main__"] = sys.modules[CHILD_NAME] = module
+    _making = True
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - the script, as Python runs it
+    except SchedulerReached:
+        # What the jobs need stands above this line.
+        return
+    finally:
+        _making = False
+
+
+def _code_of(description: dict[str, str]) -> tuple[Any, dict[str, Any]]:
+    if "path" in description:
+        path = description["path"]
+        source = Path(path).read_bytes()
+        return compile(source, path, "exec"), {"__file__": path}
+    spec = importlib.util.find_spec(description["name"])
+    if spec is None or spec.loader is None or not hasattr(spec.loader, "get_code"):
+        message = f"no module named {description['name']!r} to run as __main__"
+        raise ModuleNotFoundError(message)
+    return spec.loader.get_code(spec.name), {
+        "__file__": spec.origin,
+        "__package__": spec.parent,
+        "__spec__": spec,
+    }
