@@ -82,7 +82,8 @@ def duration(value: object, *, name: str, zero: bool = False) -> timedelta:
     if not (0 <= seconds < timedelta.max.total_seconds()) or (not seconds and not zero):
         raise ScheduleConfigError(
             f"{name}={value!r} is not a positive duration",
-            remedy=f"Write {name}=None for no limit, or a number of seconds above 0",
+            remedy=f"Write {name}={0 if zero else None} for "
+            f"{'none' if zero else 'no limit'}, or a number of seconds above 0",
         )
     return timedelta(seconds=seconds)
 

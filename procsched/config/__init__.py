@@ -1,0 +1,1 @@
+"""What people say, checked whole before it means anything."""

@@ -1,0 +1,214 @@
+"""The keys of a schedule in the file: types, units, defaults, descriptions.
+
+pydantic judges keys and the parts of limits and retry.  What the words of a
+schedule mean, alone and together, is ScheduleConfig's to judge; so its keys are
+described here and not validated.
+
+Imports: constants, core.policy, config.words, pydantic.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime  # noqa: TC003 - pydantic reads them
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+
+from procsched.config.words import moment
+from procsched.constants import MODES, TIME_UNITS
+from procsched.core.policy import Limits, Retry
+
+Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$")]
+Count = Annotated[int, Field(ge=1)]
+Length = (
+    Annotated[float, Field(gt=0)]
+    | Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$")]
+)
+Amount = Count | Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*[A-Za-z]*\s*$")]
+Unit = Literal[TIME_UNITS]  # type: ignore[valid-type]
+Mode = Literal[MODES]  # type: ignore[valid-type]
+
+
+def key(default: Any, description: str, *examples: Any) -> Any:
+    """Return a key that may be left out."""
+    return Field(default=default, description=description, examples=list(examples))
+
+
+class Body(BaseModel):
+    """A mapping whose keys are words of ours."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
+
+
+class LimitsBody(Body):
+    """What one run may use before it is ended; blank means no limit."""
+
+    wall: Length | None = key(None, "From the first line of the job to its end.", "5m")
+    cpu: Length | None = key(None, "CPU time of each process of the run.", "60s")
+    memory: Amount | None = key(None, "Private memory of each process.", "512MiB")
+    processes: Count | None = key(None, "Processes of the job's user.", 64)
+    open_files: Count | None = key(None, "Descriptors of each process.", 256)
+    file_size: Amount | None = key(None, "Size of any file it writes.", "1GiB")
+    output: Amount | None = key("10MiB", "What is kept of its output.", "1MiB")
+    startup: Length | None = key("60s", "From fork to the job's first line.", "30s")
+    grace: Length = key("10s", "From the soft stop (SIGTERM) to the kill.", "5s")
+    required: bool = key(
+        False, "Refuse to start a run whose limits cannot all be enforced.", True
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _judged_by_limits(
+        cls, value: Any, _: ValidatorFunctionWrapHandler, info: Any
+    ) -> Any:
+        Limits(**{info.field_name: value})
+        return value
+
+
+class RetryBody(Body):
+    """How often, how long after, and after which ends a run is tried again."""
+
+    count: Annotated[int, Field(ge=0)] = key(3, "Attempts after the first.", 3)
+    backoff: Length = key("1s", "Longest wait before the second; it doubles.", "5s")
+    ceiling: Length = key("60s", "The longest wait of all.", "10m")
+    jitter: bool = key(True, "Wait a random part of it.", True)
+    causes: list[str] = key(
+        ["failed", "exited", "timed_out", "start_failed"],
+        "Outcomes that are tried again.",
+        ["failed", "timed_out"],
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _judged_by_retry(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: Any
+    ) -> Any:
+        if info.field_name in {"jitter", "causes"}:
+            value = handler(value)
+        Retry(**{info.field_name: value})
+        return value
+
+
+class SpanBody(Body):
+    """From one moment to another."""
+
+    start: datetime = Field(alias="from", description="First moment of it.")
+    end: datetime = Field(alias="to", description="First moment after it.")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _judged_by_moment(
+        cls, value: Any, _: ValidatorFunctionWrapHandler, info: Any
+    ) -> datetime:
+        return moment(value, {"start": "from", "end": "to"}[info.field_name])
+
+
+class TimesBody(Body):
+    """When: one of the seed's triple, cron, after, once, either."""
+
+    every: SkipValidation[Count | Clock | None] = key(
+        None, "A number of time_unit, or a clock time for a day or weekday.", 10
+    )
+    time_unit: SkipValidation[Unit | None] = key(
+        None,
+        "second, minute, hour; with a number seconds, minutes, hours, day; "
+        "monday to sunday.",
+        "minutes",
+    )
+    at: SkipValidation[Clock | None] = key(
+        None, "Clock time HH:MM or HH:MM:SS, for a day or weekday.", "14:00"
+    )
+    cron: SkipValidation[str | None] = key(
+        None,
+        "Five fields, six with seconds first, or @daily and friends.",
+        "*/10 6-22 * * mon-fri",
+    )
+    after: SkipValidation[Length | None] = key(
+        None, "Delay from the end of the last run; seconds or a text.", "10m"
+    )
+    once: SkipValidation[datetime | None] = key(
+        None, "A single moment with its offset.", "2027-01-31T14:00:00+01:00"
+    )
+    either: SkipValidation[list[TimesBody] | None] = key(
+        None, "Several of these; any of them fires."
+    )
+    start: SkipValidation[datetime | None] = key(
+        None,
+        "Nothing fires before it; an interval fires first at it.",
+        "2027-01-01T00:00:00+00:00",
+    )
+    end: SkipValidation[datetime | None] = key(
+        None, "Nothing fires after it.", "2027-12-31T23:59:59+00:00"
+    )
+    exclude: SkipValidation[list[date | str | SpanBody] | None] = key(
+        (),
+        "Dates, hours ('sat,sun 22:00-06:00') and spans (from, to) without firings.",
+        ["2027-12-25", "22:00-06:00"],
+    )
+    timezone: SkipValidation[str | None] = key(
+        None, "IANA name; blank for the zone of the host.", "Europe/Berlin"
+    )
+    dst_gap: SkipValidation[Literal["run", "skip"] | None] = key(
+        "run", "A wall time that the clock leaves out.", "skip"
+    )
+    dst_fold: SkipValidation[Literal["first", "second", "both"] | None] = key(
+        "first", "A wall time that comes twice.", "both"
+    )
+
+
+class ScheduleBody(TimesBody):
+    """When, and what to do in every case."""
+
+    jitter: SkipValidation[Length | None] = key(
+        None, "Each start is delayed by a random time below it.", "30s"
+    )
+    spread: SkipValidation[Length | None] = key(
+        None, "All starts are delayed by one time below it, fixed per job.", "5m"
+    )
+    mode: SkipValidation[Mode | None] = key(
+        "parallel",
+        "A process per run, or one worker for the jobs of a schedule.",
+        "sequential",
+    )
+    overlap: SkipValidation[str | None] = key(
+        "skip",
+        "When a run is still going: skip, queue, replace, parallel, or parallel(3).",
+        "queue",
+    )
+    parallel: SkipValidation[Count | None] = key(
+        None, "Runs of a job at once with overlap parallel.", 3
+    )
+    catch_up: SkipValidation[Literal["latest", "none", "all"] | None] = key(
+        "latest", "Which missed times are run late.", "none"
+    )
+    catch_up_window: SkipValidation[Length | None] = key(
+        "1d", "How old a missed time may be.", "2h"
+    )
+    catch_up_max: SkipValidation[Count | None] = key(
+        10, "How many are run late at the most.", 3
+    )
+    start_deadline: SkipValidation[Length | None] = key(
+        None, "How long after its time a run may start.", "5m"
+    )
+    retry: RetryBody | None = key(
+        None, "Further attempts: a number, or a mapping.", {"count": 3}
+    )
+    limits: LimitsBody | None = key(
+        None, "What one run may use.", {"wall": "5m", "memory": "512MiB"}
+    )
+    priority: SkipValidation[Annotated[int, Field(ge=-100, le=100)] | None] = key(
+        0, "Higher starts first when slots are short.", 10
+    )
+    breaker: SkipValidation[Count | None] = key(
+        None, "Failures in a row that suspend the schedule.", 5
+    )
+    breaker_probe: SkipValidation[Length | None] = key(
+        None, "Wait before a suspended schedule is tried; blank: by hand.", "10m"
+    )
