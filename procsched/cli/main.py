@@ -29,6 +29,7 @@ VERBS: Final = {
     "validate": "Check a configuration whole, and say every fault.",
     "next": "Say when jobs, or a cron expression, fire next.",
     "explain": "Say a cron expression in words, and what clock changes do to it.",
+    "simulate": "Say what a configuration would do over a period.",
 }
 """Each lives in the module of its name; the line is shown by `--help`."""
 
