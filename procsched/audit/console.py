@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LINE_LIMIT: Final = 2000
 """Characters of comments on a line for people; `json_lines` shows all of them."""
 
+LEAST_COMMENTS: Final = 24
+"""Characters of comments shown on a terminal too narrow for more."""
+
 BAD: Final = frozenset(
     {
         "failed",
@@ -80,26 +83,27 @@ class ConsoleAgent(AuditAgent):
             # ASCII alone, so no terminal can take a character for a command.
             line = json.dumps(trail.to_json()).replace("\x7f", "\\u007f")
         else:
-            line = self._line(trail, on_terminal=_is_terminal(stream))
+            line = self._line(trail, columns=_columns_of(stream))
         encoding = stream.encoding or "utf-8"
         line = line.encode(encoding, "backslashreplace").decode(encoding)
         stream.write(line + "\n")
         stream.flush()
 
-    def _line(self, trail: Trail, *, on_terminal: bool) -> str:
-        coloured = on_terminal and not os.environ.get("NO_COLOR")
+    def _line(self, trail: Trail, *, columns: int | None) -> str:
+        """Return the line; on a terminal, with `columns`, as long as it is wide."""
+        coloured = columns is not None and not os.environ.get("NO_COLOR")
         job, operation, status = self._columns(
             trail.job or "-", trail.operation, trail.status
         )
-        parts = [
-            _time(trail.time, with_date=not on_terminal),
-            job,
-            operation,
-            _paint(status, _colour(trail.status)) if coloured else status,
-            _comments(trail.comments),
-        ]
-        origin = _origin(trail)
-        parts.append(_paint(origin, FAINT) if coloured else origin)
+        time = _time(trail.time, with_date=columns is None)
+        comments, origin = _comments(trail.comments), _origin(trail)
+        if columns is not None:
+            taken = len(f"{time}  {job}  {operation}  {status}    {origin}")
+            comments = _fitted(comments, max(columns - taken, LEAST_COMMENTS))
+        if coloured:
+            status = _paint(status, _colour(trail.status))
+            origin = _paint(origin, FAINT)
+        parts = (time, job, operation, status, comments, origin)
         return "  ".join(part for part in parts if part)
 
     def _columns(self, *words: str) -> list[str]:
@@ -113,9 +117,19 @@ class ConsoleAgent(AuditAgent):
         ]
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _columns_of(stream: TextIO) -> int | None:
+    """Return how wide the terminal is; None for what is no terminal."""
     isatty = getattr(stream, "isatty", None)
-    return isatty is not None and bool(isatty())
+    if isatty is None or not isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or LINE_LIMIT
+    except OSError:
+        return LINE_LIMIT
+
+
+def _fitted(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def _time(time: datetime | None, *, with_date: bool) -> str:
