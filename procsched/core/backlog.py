@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from procsched.core.triggers import Trigger
 
 ON_TIME: Final = timedelta(minutes=1)
-"""A start within this of its nominal time is no catch-up: cron's own grain."""
+"""A start within this of its time is no catch-up: cron's own grain."""
 
 COUNT_LIMIT: Final = 1000
 """Left-out times counted one by one; of more it is said that there are more."""
@@ -63,6 +63,12 @@ class Come:
     late: bool
 
 
+def start_of(schedule: Schedule, nominal: datetime) -> datetime:
+    """Return when a run of a nominal time may start: its delay is on purpose."""
+    delay = schedule.delay
+    return nominal if delay is None else nominal + delay.of(nominal)
+
+
 def settle(schedule: Schedule, due: datetime, now: datetime) -> Come:
     """Decide about every nominal time from `due` to `now`.
 
@@ -70,11 +76,10 @@ def settle(schedule: Schedule, due: datetime, now: datetime) -> Come:
         due: The first that is not decided; its start is due by now.
         now: Aware, in UTC.
     """
-    latest = _latest(schedule, due, now)
-    policy = schedule.policy
-    late = latest > due or now - due > ON_TIME
-    if not late:
+    latest = latest_come(schedule, due, now)
+    if latest == due and now - start_of(schedule, due) <= ON_TIME:
         return Come((due,), None, due, late=False)
+    policy = schedule.policy
     run = _worth_running(schedule, due, latest, now)
     if not run:
         why = (
@@ -82,21 +87,18 @@ def settle(schedule: Schedule, due: datetime, now: datetime) -> Come:
             if policy.catch_up is CatchUp.NONE
             else f"older than the catch-up window of {policy.catch_up_window}"
         )
-        missed = _left_out(schedule.trigger, due, latest, Outcome.MISSED, why)
+        missed = left_out(schedule.trigger, due, latest, Outcome.MISSED, why)
         return Come((), missed, latest, late=True)
-    rest = None
-    before = schedule.trigger.last_before(run[0])
-    if before is not None and before >= due:
-        rest = _the_rest(schedule, due, before)
-    return Come(run, rest, latest, late=now - run[0] > ON_TIME or len(run) > 1)
+    rest = _the_rest(schedule, due, run[0]) if run[0] > due else None
+    late = len(run) > 1 or now - start_of(schedule, run[0]) > ON_TIME
+    return Come(run, rest, latest, late=late)
 
 
-def _latest(schedule: Schedule, due: datetime, now: datetime) -> datetime:
-    """Return the newest nominal time whose start has come."""
+def latest_come(schedule: Schedule, due: datetime, now: datetime) -> datetime:
+    """Return the newest nominal time whose start has come; at least `due`."""
     latest = schedule.trigger.last_before(now + _INSTANT)
-    if latest is not None and schedule.delay is not None:
-        while latest > due and latest + schedule.delay.of(latest) > now:
-            latest = schedule.trigger.last_before(latest) or due
+    while latest is not None and latest > due and start_of(schedule, latest) > now:
+        latest = schedule.trigger.last_before(latest)
     return due if latest is None else max(latest, due)
 
 
@@ -104,24 +106,28 @@ def _worth_running(
     schedule: Schedule, due: datetime, latest: datetime, now: datetime
 ) -> tuple[datetime, ...]:
     policy = schedule.policy
+    age = now - start_of(schedule, latest)
     if policy.catch_up is CatchUp.NONE:
-        return (latest,) if now - latest <= ON_TIME else ()
-    if now - latest > policy.catch_up_window:
+        return (latest,) if age <= ON_TIME else ()
+    if age > policy.catch_up_window:
         return ()
     if policy.catch_up is CatchUp.LATEST:
         return (latest,)
     found = [latest]
-    while len(found) < policy.catch_up_max:
-        earlier = schedule.trigger.last_before(found[-1])
-        if earlier is None or earlier < due:
-            break
-        if now - earlier > policy.catch_up_window:
+    while len(found) < policy.catch_up_max and found[-1] > due:
+        before = schedule.trigger.last_before(found[-1])
+        # `due` may be a time that cannot be found backwards: after the end of a run.
+        earlier = due if before is None else max(before, due)
+        if now - start_of(schedule, earlier) > policy.catch_up_window:
             break
         found.append(earlier)
     return tuple(reversed(found))
 
 
-def _the_rest(schedule: Schedule, first: datetime, last: datetime) -> LeftOut:
+def _the_rest(schedule: Schedule, first: datetime, until: datetime) -> LeftOut:
+    """Return what lies before the first time that runs."""
+    before = schedule.trigger.last_before(until)
+    last = first if before is None else max(before, first)
     match schedule.policy.catch_up:
         case CatchUp.LATEST:
             outcome, why = Outcome.COALESCED, "the latest nominal time runs for all"
@@ -130,12 +136,13 @@ def _the_rest(schedule: Schedule, first: datetime, last: datetime) -> LeftOut:
             why = "beyond the catch-up window or its cap"
         case CatchUp.NONE:
             outcome, why = Outcome.MISSED, "catch_up is 'none'"
-    return _left_out(schedule.trigger, first, last, outcome, why)
+    return left_out(schedule.trigger, first, last, outcome, why)
 
 
-def _left_out(
+def left_out(
     trigger: Trigger, first: datetime, last: datetime, outcome: Outcome, why: str
 ) -> LeftOut:
+    """Return the nominal times from first to last as one stretch."""
     count, exact = count_times(trigger, first, last)
     return LeftOut(first, last, count, exact, outcome, why)
 
@@ -144,10 +151,10 @@ def count_times(trigger: Trigger, first: datetime, last: datetime) -> tuple[int,
     """Return how many nominal times lie from first to last, and whether exactly."""
     if isinstance(trigger, Interval):
         return (last - first) // trigger.step + 1, True
-    count, moment = 1, first
-    while count < COUNT_LIMIT:
-        following = trigger.next_after(moment)
-        if following is None or following > last:
-            return count, True
-        count, moment = count + 1, following
-    return count, moment == last
+    count, moment = 1, last
+    while moment > first and count < COUNT_LIMIT:
+        # Backwards, because a time after the end of a run is found no other way.
+        before = trigger.last_before(moment)
+        moment = first if before is None else max(before, first)
+        count += 1
+    return count, moment == first

@@ -10,7 +10,10 @@ Imports: core, errors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Final, assert_never
 
 from procsched.core.agenda import Agenda
 from procsched.core.entry import Entry, JobRecord
@@ -36,7 +39,6 @@ from procsched.core.messages import (
     WorkerStarted,
 )
 from procsched.core.roster import Roster
-from procsched.core.run import Reason
 from procsched.errors import (
     DuplicateJobError,
     ProcschedError,
@@ -50,6 +52,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from procsched.core.moment import Moment
+
+STEP: Final = timedelta(seconds=2)
+"""A wall clock this far from where the monotonic one puts it was set; below, it is
+disciplined by slewing (adjtimex(2))."""
+
+NAMES_TOLD: Final = 20
+"""Jobs that the error about an unknown one lists."""
+
+NAMES_COMPARED: Final = 1000
+"""Jobs among which the nearest name is looked for: some 10 ms."""
 
 
 class Plan:
@@ -71,6 +83,7 @@ class Plan:
         self._agenda = Agenda(self._out, self._roster)
         self._ends_when_idle = ends_when_idle
         self._started = False
+        self._last: Moment | None = None
 
     @property
     def finished(self) -> bool:
@@ -89,8 +102,9 @@ class Plan:
             return Deadline(None, None)
         return Deadline(self._agenda.next_start(), self._roster.next_timer())
 
-    def tick(self, now: Moment) -> list[Command]:
+    def tick(self, at: Moment) -> list[Command]:
         """Decide about everything that has come due by now."""
+        now = self._newest(at)
         if self._started:
             self._agenda.expire(self._roster.expired(now), now)
             self._agenda.fire(now)
@@ -99,10 +113,16 @@ class Plan:
 
     def handle(self, event: Event) -> list[Command]:
         """Decide what follows from an event."""
+        if isinstance(event, ClockStepped) and event.suspended:
+            self._last = event.at
+            self._agenda.step(event)
+        now = self._newest(event.at)
+        if now is not event.at:
+            event = replace(event, at=now)
         match event:
             case LoopStarted():
                 self._started = True
-                self._agenda.begin(event.at)
+                self._agenda.begin(now)
             case WorkerStarted():
                 self._roster.started(event)
             case WorkerEnded():
@@ -110,10 +130,30 @@ class Plan:
             case ShutdownRequested():
                 self._shut_down(event)
             case ClockStepped():
-                self._agenda.step(event)
+                # A suspend has been seen to above, a step by comparing the clocks.
+                pass
             case _:
                 self._serve(event)
-        return self._take(event.at)
+        return self._take(now)
+
+    def _newest(self, at: Moment) -> Moment:
+        """Return the newest instant known, and see to a step of the wall clock.
+
+        What other threads report was often read before the loop's last reading,
+        perhaps before the clock was set: time does not go back for it.  And every
+        reading is compared with the last, whoever brings it, since a firing must
+        not be decided by a clock that was set a moment ago.
+        """
+        last = self._last
+        if last is not None and at.monotonic < last.monotonic:
+            return last
+        self._last = at
+        if last is not None:
+            passed = timedelta(seconds=at.monotonic - last.monotonic)
+            shift = at.wall - last.wall - passed
+            if abs(shift) >= STEP:
+                self._agenda.step(ClockStepped(at, shift))
+        return at
 
     def _take(self, at: Moment) -> list[Command]:
         for run in self._roster.take_departed():
@@ -124,14 +164,19 @@ class Plan:
 
     def _shut_down(self, event: ShutdownRequested) -> None:
         # What is due at this very moment is still pending work.
-        if self._started and self._agenda.stage is Stage.OPEN:
-            self._agenda.fire(event.at)
+        self._fire(event.at)
         if event.stage > self._agenda.stage:
             self._agenda.close(event)
             self._roster.close(event)
 
+    def _fire(self, now: Moment) -> None:
+        if self._started:
+            self._agenda.fire(now)
+
     def _serve(self, request: Request) -> None:
         """Answer a request with its value or its error."""
+        # What came due before it was asked is not touched by what is asked.
+        self._fire(request.at)
         try:
             value = self._answer(request)
         except ProcschedError as error:
@@ -146,15 +191,14 @@ class Plan:
             case CancelRequested():
                 self._cancel(request)
             case PauseRequested():
-                self._agenda.pause(self._entry(request.job), request.at)
+                self._refuse_when_closing(f"pause '{request.job}'")
+                self._agenda.holds.pause(self._entry(request.job), request.at)
             case ResumeRequested():
-                self._agenda.resume(self._entry(request.job), request.at)
+                self._refuse_when_closing(f"resume '{request.job}'")
+                self._agenda.holds.resume(self._entry(request.job), request.at)
             case TriggerRequested():
                 self._refuse_when_closing(f"run '{request.job}'")
-                entry = self._entry(request.job)
-                return self._agenda.admit(
-                    entry, request.at.wall, request.at, Reason.MANUAL
-                )
+                return self._agenda.run_now(self._entry(request.job), request.at)
             case StopRequested():
                 self._roster.stop_by_hand(request)
             case Asked():
@@ -168,12 +212,15 @@ class Plan:
         if entry is not None:
             return entry
         known = self._agenda.entries
-        close = nearest(job, known)
+        names = list(islice(known, NAMES_TOLD))
+        # Telling near names apart takes a while, and every job waits for the loop.
+        close = nearest(job, islice(known, NAMES_COMPARED))
+        more = len(known) - len(names)
+        scheduled = f"Scheduled are {listed(names)}"
+        scheduled += f" and {more} more" if more else ""
         raise UnknownJobError(
             f"no job is scheduled under the name {job!r}",
-            remedy=f"Did you mean '{close}'? Scheduled are {listed(known)}"
-            if close
-            else f"Scheduled are {listed(known)}",
+            remedy=f"Did you mean '{close}'? {scheduled}" if close else scheduled,
         )
 
     def _refuse_when_closing(self, what: str) -> None:
@@ -213,24 +260,33 @@ class Plan:
                 assert_never(asked.question)
 
     def _next_run(self, job: str | None) -> datetime | None:
-        entries = self._agenda.entries.values() if job is None else [self._entry(job)]
+        entry = None if job is None else self._entry(job)
         if not self._agenda.continuous:
             raise SchedulerError(
                 "next_run_time needs jobs that repeat, and each runs once here",
                 remedy="Pass run_continuous=True to schedule_job",
             )
-        times = [each.start_at for each in entries if each.start_at and not each.held]
-        return min(times, default=None)
+        if entry is None:
+            return self._agenda.next_start()
+        return None if entry.held else entry.start_at
 
     def _describe(self, entry: Entry) -> JobRecord:
         job = entry.schedule.job
         waiting = self._roster.waiting(job)
         return JobRecord(
             job=job,
-            schedule=entry.schedule.trigger.describe(),
+            schedule=_described(entry),
             next_run_time=None if entry.held else entry.start_at,
             paused=entry.paused,
             suspended=entry.suspended,
             running=tuple(id_ for id_ in self._roster.of(job) if id_ not in waiting),
             waiting=waiting,
         )
+
+
+def _described(entry: Entry) -> str:
+    """Return a schedule in words, as it was added."""
+    try:
+        return entry.added.trigger.describe()
+    except Exception as fault:  # noqa: BLE001 - a trigger's; whoever asks learns it
+        return f"a trigger that raises {fault!r}"

@@ -13,10 +13,13 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+SLACK: Final = 64
+"""Dropped runs that are not worth clearing away."""
 
 
 @dataclass(slots=True)
@@ -77,9 +80,20 @@ class Queue:
                 door.waiting.remove(place)
                 if doors is self._sequences:
                     self._leave_job(place)
+                else:
+                    # The one behind it may be of another cap.
+                    self._open_job(door)
                 return
         self._gone.add(place.run_id)
+        if len(self._gone) > SLACK and 2 * len(self._gone) > len(self._ready):
+            self._clear_away()
         self._leave(place)
+
+    def _clear_away(self) -> None:
+        """Let go of dropped runs that no free slot has brought to light."""
+        self._ready = [row for row in self._ready if row[2].run_id not in self._gone]
+        heapq.heapify(self._ready)
+        self._gone.clear()
 
     def pop(self) -> str | None:
         """Take the run that starts next, with its slot; None when none may."""

@@ -9,10 +9,13 @@ Imports: core, errors.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from procsched.core.backlog import start_of
 from procsched.core.entry import LiveRun
 from procsched.core.messages import (
     AbandonRun,
@@ -31,7 +34,13 @@ from procsched.core.messages import (
 from procsched.core.outcome import Outcome
 from procsched.core.queue import Place, Queue
 from procsched.core.run import Reason, RunRecord, RunState, Step, advance
-from procsched.core.timers import Alarm, AnswerOverdue, Timers
+from procsched.core.timers import (
+    AnswerOverdue,
+    PatienceElapsed,
+    ProbeElapsed,
+    RetryElapsed,
+    Timers,
+)
 from procsched.core.trail import Trail
 from procsched.core.verdict import judge
 from procsched.errors import UnknownRunError
@@ -82,14 +91,17 @@ class Roster:
         """Return the next monotonic deadline; None without any."""
         return self.timers.next()
 
-    def expired(self, now: Moment) -> list[Alarm]:
-        """Act on overdue answers; return the other alarms that have rung."""
-        rest: list[Alarm] = []
+    def expired(self, now: Moment) -> list[RetryElapsed | ProbeElapsed]:
+        """Act on the alarms of live runs; return the others that have rung."""
+        rest: list[RetryElapsed | ProbeElapsed] = []
         for alarm in self.timers.take(now.monotonic):
-            if not isinstance(alarm, AnswerOverdue):
-                rest.append(alarm)
-            elif alarm.run_id in self.live:
-                self._out.append(AbandonRun(alarm.run_id))
+            match alarm:
+                case AnswerOverdue():
+                    self._out.append(AbandonRun(alarm.run.record.run_id))
+                case PatienceElapsed():
+                    self._kill(alarm.run, now, alarm.text)
+                case _:
+                    rest.append(alarm)
         return rest
 
     def new_id(self) -> str:
@@ -97,7 +109,13 @@ class Roster:
         return f"{self._prefix}-{next(self._numbers)}"
 
     def admit(
-        self, schedule: Schedule, nominal: datetime, attempt: int, why: Reason
+        self,
+        schedule: Schedule,
+        nominal: datetime,
+        why: Reason,
+        now: Moment,
+        *,
+        attempt: int = 1,
     ) -> str:
         """Let a new run wait for its start; return its id."""
         run_id = self.new_id()
@@ -115,7 +133,8 @@ class Roster:
             sequence=schedule.sequence,
             priority=schedule.policy.priority,
         )
-        self.live[run_id] = LiveRun(record, schedule, place)
+        start_by = _start_by(schedule, nominal, why, now)
+        self.live[run_id] = LiveRun(record, schedule, place, start_by)
         self._of_job.setdefault(schedule.job, []).append(run_id)
         self._out.append(RecordRun(record))
         self._queue.put(place)
@@ -125,6 +144,14 @@ class Roster:
         """Return the ids of a job's live runs, oldest first."""
         return tuple(self._of_job.get(job, ()))
 
+    def nominal_times(self, job: str) -> tuple[datetime, ...]:
+        """Return the nominal times of a job's live runs."""
+        return tuple(self.live[each].record.nominal_time for each in self.of(job))
+
+    def going(self, job: str) -> bool:
+        """Whether a job has a live run."""
+        return job in self._of_job
+
     def take_departed(self) -> list[LiveRun]:
         """Return the runs that have ended since the last call."""
         taken = self._departed.copy()
@@ -133,6 +160,7 @@ class Roster:
 
     def _depart(self, run: LiveRun) -> None:
         job, run_id = run.record.job, run.record.run_id
+        self.timers.call_off(run.alarm)
         del self.live[run_id]
         self._of_job[job].remove(run_id)
         if not self._of_job[job]:
@@ -143,14 +171,12 @@ class Roster:
         """Order the start of every run that has a slot, a turn and a cause."""
         while (run_id := self._queue.pop()) is not None:
             run = self.live[run_id]
-            deadline = run.schedule.policy.start_deadline
-            nominal = run.record.nominal_time
-            if deadline is not None and now.wall - nominal > deadline:
-                self._queue.release(run_id)
-                text = f"not started within {deadline} of its nominal time"
-                self._drop(run, now, Outcome.MISSED, text)
+            if run.start_by is None or now.monotonic <= run.start_by:
+                self._start(run, now)
                 continue
-            self._start(run, now)
+            self._queue.release(run_id)
+            deadline = run.schedule.policy.start_deadline
+            self._drop(run, now, Outcome.MISSED, f"not started within {deadline}")
 
     def _start(self, run: LiveRun, now: Moment) -> None:
         self._move(run, Step.DISPATCHED, started_at=now.wall)
@@ -158,7 +184,8 @@ class Roster:
         wall = limits.seconds("wall")
         startup = limits.seconds("startup")
         if wall is not None and startup is not None:
-            self._expect_end(run, now, wall + startup + self._grace(run))
+            at = now.monotonic + wall + startup + self._grace(run)
+            self._set_alarm(run, at + OVERDUE_SECONDS, AnswerOverdue(run))
         self._out.append(
             StartRun(
                 run_id=run.record.run_id,
@@ -191,8 +218,6 @@ class Roster:
         run = self.live.get(event.run_id)
         if run is None:
             return
-        self._depart(run)
-        self._queue.release(event.run_id)
         report = event.report
         if run.asked_to_stop is not None and report.unseen:
             cause, text = run.asked_to_stop
@@ -215,28 +240,43 @@ class Roster:
             leftovers=report.leftovers,
             flags=report.flags,
         )
+        self._depart(run)
+        self._queue.release(event.run_id)
         self._say_end(run, event.at)
 
-    def stop(self, run_id: str, now: Moment, text: str, grace: float = -1.0) -> None:
+    def stop(
+        self, run_id: str, now: Moment, text: str, *, patience: float = math.inf
+    ) -> None:
         """Ask a run to stop, unless it has been asked; drop it if it waits.
 
         Args:
-            grace: Seconds from the soft stop to the kill; negative for the
-                job's own.
+            patience: Most seconds from the soft stop to the kill, where the job
+                itself would be given more.
         """
-        run = self.live.get(run_id)
-        if run is None or run.asked_to_stop is not None:
-            return
+        run = self.live[run_id]
         if run.record.state is RunState.WAITING:
             self._queue.drop(run.place)
             self._drop(run, now, Outcome.CANCELLED, text)
             return
-        cause = Outcome.CANCELLED.value
+        if run.asked_to_stop is not None:
+            self._hurry(run, now, text, patience)
+            return
+        cause, grace = Outcome.CANCELLED.value, min(self._grace(run), patience)
         run.asked_to_stop = (cause, text)
-        seconds = self._grace(run) if grace < 0 else min(grace, self._grace(run))
         self._move(run, Step.STOP_ASKED)
-        self._expect_end(run, now, seconds)
-        self._out.append(StopRun(run_id, cause, text, seconds))
+        run.kill_at = now.monotonic + grace
+        self._set_alarm(run, run.kill_at + OVERDUE_SECONDS, AnswerOverdue(run))
+        self._out.append(StopRun(run_id, cause, text, grace))
+
+    def _hurry(self, run: LiveRun, now: Moment, text: str, patience: float) -> None:
+        """Let a run that was given longer to stop have no more than `patience`.
+
+        Another soft stop would break into the `finally` that the first one began.
+        """
+        at = now.monotonic + patience
+        if at < run.kill_at:
+            run.kill_at = at
+            self._set_alarm(run, at, PatienceElapsed(run, text))
 
     def stop_by_hand(self, request: StopRequested) -> None:
         """Stop a run by its id.
@@ -257,7 +297,7 @@ class Roster:
             return
         text = f"ended by a forced shutdown ({event.by})"
         for run_id in tuple(self.live):
-            self.stop(run_id, event.at, text, FORCED_GRACE_SECONDS)
+            self.stop(run_id, event.at, text, patience=FORCED_GRACE_SECONDS)
         if event.stage is Stage.KILL:
             for run in tuple(self.live.values()):
                 self._kill(run, event.at, text)
@@ -266,7 +306,8 @@ class Roster:
         if run.record.state is RunState.KILLING:
             return
         self._move(run, Step.KILL_ASKED)
-        self._expect_end(run, now, 0.0)
+        run.kill_at = now.monotonic
+        self._set_alarm(run, run.kill_at + OVERDUE_SECONDS, AnswerOverdue(run))
         cause = Outcome.CANCELLED.value
         self._out.append(KillRun(run.record.run_id, cause, text))
 
@@ -281,14 +322,17 @@ class Roster:
     def _grace(self, run: LiveRun) -> float:
         return run.schedule.policy.limits.seconds("grace") or 0.0
 
-    def _expect_end(self, run: LiveRun, now: Moment, seconds: float) -> None:
-        at = now.monotonic + seconds + OVERDUE_SECONDS
-        self.timers.set(at, AnswerOverdue(run.record.run_id))
+    def _set_alarm(
+        self, run: LiveRun, at_seconds: float, alarm: AnswerOverdue | PatienceElapsed
+    ) -> None:
+        """Set the one alarm of a run, in place of what was."""
+        self.timers.call_off(run.alarm)
+        run.alarm = self.timers.set(at_seconds, alarm)
 
     def _drop(self, run: LiveRun, now: Moment, outcome: Outcome, text: str) -> None:
         """End a run that never started."""
-        self._depart(run)
         self._move(run, Step.DROPPED, outcome=outcome, reason=text, ended_at=now.wall)
+        self._depart(run)
         self._say_end(run, now)
 
     def _move(self, run: LiveRun, step: Step, **facts: Any) -> None:
@@ -325,3 +369,20 @@ class Roster:
                 )
             )
         )
+
+
+def _start_by(
+    schedule: Schedule, nominal: datetime, why: Reason, now: Moment
+) -> float | None:
+    """Return when it is too late to start a run, on the monotonic clock.
+
+    Counted from when its start was meant to be: jitter and spread are no delay,
+    and a retry or a run by hand was not due any earlier than now.
+    """
+    deadline = schedule.policy.start_deadline
+    if deadline is None:
+        return None
+    late = timedelta(0)
+    if why in (Reason.SCHEDULE, Reason.CATCH_UP):
+        late = now.wall - start_of(schedule, nominal)
+    return now.monotonic + (deadline - late).total_seconds()

@@ -1,0 +1,440 @@
+"""What must hold of any history, told from outside: no code of the core decides here.
+
+The checker sees what the world told the plan and what the plan answered.  It
+knows the schedules as arithmetic of its own, adds up which nominal times came,
+and refuses a history in which one has no outcome, or two; in which a run starts
+early, twice, beside its own kind or without a slot; in which a retry vanishes; or
+in which something could have gone on and did not.
+
+After Jepsen's checker for Chronos, but stricter: a run names its nominal time, so
+runs that belong to none fail, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from procsched.core import messages as told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from procsched.core.moment import Moment
+    from procsched.core.run import RunRecord
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ZERO: Final = timedelta(0)
+SLACK: Final = timedelta(milliseconds=1)
+"""What is due may be undecided for so long: rounding, not a sleep."""
+
+STEP: Final = timedelta(seconds=2)
+NEVER_RAN: Final = frozenset({"skipped", "missed", "coalesced"})
+CATCH_UP_SLACK: Final = timedelta(minutes=1)
+
+
+class BrokenPromiseError(AssertionError):
+    """A history that breaks a promise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """A schedule, as arithmetic.
+
+    Args:
+        step: Distance of two nominal times.
+        anchor: Of a grid of elapsed time; None for one on the wall clock's own
+            multiples of the step.
+        once: The only nominal time.
+        follows_end: The step counts from the end of the last run.
+        at_once: Runs of the job at once; None for any number.
+    """
+
+    step: timedelta = timedelta(minutes=1)
+    anchor: datetime | None = None
+    once: datetime | None = None
+    follows_end: bool = False
+    at_once: int | None = 1
+    sequence: str | None = None
+    catch_up: str = "latest"
+    catch_up_window: timedelta = timedelta(days=1)
+    catch_up_max: int = 10
+    start_deadline: timedelta | None = None
+    retries: int = 0
+    retry_causes: frozenset[str] = frozenset()
+
+    @property
+    def on_the_wall(self) -> bool:
+        """Whether a step of the clock leaves the names of its times alone."""
+        return self.anchor is None and not self.follows_end
+
+    def between(self, after: datetime, until: datetime) -> Iterator[int]:
+        """Return the numbers of the nominal times after one and up to another."""
+        if self.follows_end:
+            return
+        if self.once is not None:
+            yield from (0,) if after < self.once <= until else ()
+            return
+        zero = self.anchor or EPOCH
+        first = max((after - zero) // self.step + 1, 1)
+        yield from range(first, (until - zero) // self.step + 1)
+
+    def time_of(self, number: int) -> datetime:
+        """Return a nominal time by its number, on an unshifted clock."""
+        return self.once or (self.anchor or EPOCH) + number * self.step
+
+    def number_of(self, time: datetime) -> int | None:
+        """Return the number of a nominal time; None if it is none."""
+        if self.once is not None:
+            return 0 if time == self.once else None
+        distance = time - (self.anchor or EPOCH)
+        number = (distance + self.step / 2) // self.step
+        return number if abs(distance - number * self.step) < SLACK else None
+
+
+@dataclass(slots=True)
+class Book:
+    """What is known of one job.
+
+    Attributes:
+        pending: Numbers of the nominal times that came and have no outcome.
+        decided: Numbers of those that have one.
+        shift: How far the clock was set since it was added.
+        ended: When the last run did, on an unshifted clock.
+        base: What the next time after the end may count from at the latest.
+    """
+
+    truth: Truth
+    promising: bool
+    ended: datetime
+    base: datetime
+    pending: set[int] = field(default_factory=set)
+    decided: set[int] = field(default_factory=set)
+    shift: timedelta = ZERO
+    held: set[str] = field(default_factory=set)
+    fired: bool = False
+
+
+class Checker:
+    """Watches a world; raises at the first breach.
+
+    Args:
+        slots: Runs at once.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.truths: dict[str, Truth] = {}
+        self.books: dict[str, Book] = {}
+        self.counts: Counter[str] = Counter()
+        self.runs: dict[str, RunRecord] = {}
+        self.alive: dict[str, tuple[str, str | None]] = {}
+        self.waiting: dict[str, tuple[str, Truth]] = {}
+        self.retries: dict[str, RunRecord] = {}
+        self.begun = self.continuous = self.closing = False
+        self._keys: set[tuple[str, datetime, int]] = set()
+        self._requests: dict[int, Any] = {}
+        self._now: Moment | None = None
+        self._batch: Counter[str] = Counter()
+        self._orders: dict[str, str] = {}
+        self._stillborn: set[str] = set()
+
+    def watch(self, at: Moment, what: Any) -> None:
+        """Take note of an event or a command."""
+        self._flow(at, suspended=getattr(what, "suspended", False) is True)
+        getattr(self, f"_{type(what).__name__}", self._request)(at, what)
+
+    def expect(self, job: str, truth: Truth) -> None:
+        """Say what a job's schedule is, before it is scheduled."""
+        self.truths[job] = truth
+
+    # What passes.
+
+    def _flow(self, at: Moment, *, suspended: bool) -> None:
+        last, self._now = self._now, at
+        if last is None:
+            return
+        passed = timedelta(seconds=at.monotonic - last.monotonic)
+        shift = at.wall - last.wall - passed
+        set_by = shift if abs(shift) >= STEP and not suspended else ZERO
+        for book in self.books.values():
+            before = last.wall - book.shift
+            if not book.truth.on_the_wall:
+                book.shift += set_by
+            elif set_by < ZERO:
+                # What came is still to come, by the clock as it is now.
+                ahead = (n for n in book.pending if book.truth.time_of(n) > at.wall)
+                book.pending.difference_update(tuple(ahead))
+            if book.promising:
+                came = book.truth.between(before, at.wall - book.shift)
+                book.pending.update(set(came) - book.decided)
+
+    # What was asked, and what was answered.
+
+    def _request(self, _at: Moment, event: Any) -> None:
+        self._requests[event.ticket] = event
+
+    def _Answer(self, at: Moment, answer: told.Answer) -> None:  # noqa: N802
+        event = self._requests.pop(answer.ticket)
+        if answer.error is not None:
+            return
+        match event:
+            case told.ScheduleRequested():
+                if event.run_continuous is not None:
+                    self._switch(at, continuous=event.run_continuous)
+                job = event.schedule.job
+                truth = self.truths[job]
+                book = self.books[job] = Book(truth, self.begun, at.wall, at.wall)
+                if job in self._stillborn:
+                    self._break(book)
+            case told.CancelRequested():
+                self._settle(event.job, self.books.pop(event.job), at, held=False)
+            case told.PauseRequested():
+                self.books[event.job].held.add("paused")
+
+    def _switch(self, at: Moment, *, continuous: bool) -> None:
+        changed, self.continuous = continuous != self.continuous, continuous
+        for book in self.books.values() if changed else ():
+            if not book.promising:
+                book.base = at.wall - book.shift
+            book.promising = self._is_promising(book)
+            require(book.promising or not book.pending, "times vanish by a switch")
+
+    def _is_promising(self, book: Book) -> bool:
+        wanted = self.continuous or not book.fired
+        return wanted and self.begun and not self.closing and "broken" not in book.held
+
+    def _LoopStarted(self, at: Moment, _event: told.LoopStarted) -> None:  # noqa: N802
+        self.begun = True
+        for book in self.books.values():
+            book.promising = self._is_promising(book)
+            now = at.wall - book.shift
+            if book.base + book.truth.step <= now:
+                book.base = now
+            once = book.truth.once
+            if once is not None and once <= at.wall:
+                # It has no other time, so it was promised all the same.
+                book.pending.add(0)
+
+    def _ShutdownRequested(  # noqa: N802
+        self, _at: Moment, event: told.ShutdownRequested
+    ) -> None:
+        self.closing = event.stage > told.Stage.OPEN
+        for book in self.books.values():
+            book.promising = False
+
+    def _ClockStepped(self, _at: Moment, _event: told.ClockStepped) -> None:  # noqa: N802
+        self.counts["clock steps"] += 1
+
+    def _WorkerStarted(self, _at: Moment, _event: Any) -> None:  # noqa: N802
+        self.counts["reached goal()"] += 1
+
+    def _WorkerEnded(self, _at: Moment, event: told.WorkerEnded) -> None:  # noqa: N802
+        del self.alive[event.run_id]
+
+    # What was decided.
+
+    def _RecordRun(self, at: Moment, command: told.RecordRun) -> None:  # noqa: N802
+        record = command.record
+        before = self.runs.get(record.run_id)
+        self.runs[record.run_id] = record
+        if before is not None:
+            require(before.outcome is None, f"{before} ended, and then {record}")
+            require(before.nominal_time == record.nominal_time, f"{record} renamed")
+            self._orders[record.run_id] = record.state
+            if record.outcome is not None:
+                self._ended(at, record)
+        elif record.outcome is None:
+            self._admitted(at, record)
+        else:
+            self._left_out(record)
+
+    def _admitted(self, at: Moment, record: RunRecord) -> None:
+        job, truth = record.job, self.truths[record.job]
+        key = (job, record.nominal_time, record.attempt)
+        require(key not in self._keys, f"{key} was there before")
+        self._keys.add(key)
+        self.waiting[record.run_id] = (job, truth)
+        self.counts[record.trigger] += 1
+        if record.trigger == "retry":
+            last = self.retries.pop(job + str(record.nominal_time))
+            require(record.attempt == last.attempt + 1, f"{record} after {last}")
+        if record.trigger in ("retry", "manual"):
+            return
+        require(record.nominal_time <= at.wall, f"{record} is early at {at.wall}")
+        book = self.books[job]
+        self._decide(book, record, record.nominal_time, record.nominal_time)
+        book.fired = True
+        book.held.discard("probing")
+        self._batch[job] += 1
+        age = at.wall - record.nominal_time
+        if truth.catch_up == "none":
+            require(age <= CATCH_UP_SLACK, f"{record} is late at {at.wall}")
+        elif age > CATCH_UP_SLACK:
+            require(age <= truth.catch_up_window, f"{record} is old at {at.wall}")
+
+    def _left_out(self, record: RunRecord) -> None:
+        require(record.outcome in NEVER_RAN, f"{record} ended without a start")
+        book = self.books[record.job]
+        self._decide(book, record, record.nominal_time, record.until)
+        self.counts[str(record.outcome)] += record.covers
+
+    def _decide(
+        self, book: Book, record: RunRecord, first: datetime, last: datetime | None
+    ) -> None:
+        first, last = first - book.shift, (last or first) - book.shift
+        if book.truth.follows_end:
+            require(
+                first >= book.ended + book.truth.step - SLACK,
+                f"{record} comes too soon after {book.ended}",
+            )
+            book.base = self._moment.wall - book.shift
+            self.counts["nominal times"] += 1
+            return
+        numbers = {
+            number
+            for number in book.pending
+            if first - SLACK <= book.truth.time_of(number) <= last + SLACK
+        }
+        ends = {book.truth.number_of(first), book.truth.number_of(last)}
+        require(ends <= numbers, f"{record} was not to come, or is decided twice")
+        exact = not any("lower bound" in flag for flag in record.flags)
+        fits = len(numbers) == record.covers or (
+            not exact and len(numbers) > record.covers
+        )
+        require(fits, f"{record} speaks for {len(numbers)} times")
+        book.pending -= numbers
+        book.decided |= numbers
+        self.counts["nominal times"] += len(numbers)
+
+    def _ended(self, at: Moment, record: RunRecord) -> None:
+        self.waiting.pop(record.run_id, None)
+        require(record.run_id not in self.alive, f"{record} has a process still")
+        truth, book = self.truths[record.job], self.books.get(record.job)
+        if book is not None:
+            book.ended = book.base = at.wall - book.shift
+        self.counts[str(record.outcome)] += 1
+        left = record.attempt <= truth.retries and record.outcome in truth.retry_causes
+        if left and book is not None and not self.closing:
+            self.retries[record.job + str(record.nominal_time)] = record
+
+    # What was ordered.
+
+    def _StartRun(self, _at: Moment, order: told.StartRun) -> None:  # noqa: N802
+        require(
+            self._orders.get(order.run_id) == "starting",
+            f"{order} before the record of it",
+        )
+        job, truth = self.waiting.pop(order.run_id)
+        require(order.run_id not in self.alive, f"{order} twice")
+        self.alive[order.run_id] = (job, truth.sequence)
+        require(len(self.alive) <= self.slots, f"{order} has no slot")
+        beside = sum(each == job for each, _ in self.alive.values())
+        require(truth.at_once is None or beside <= truth.at_once, f"{order} overlaps")
+        turns = sum(each == truth.sequence for _, each in self.alive.values())
+        require(truth.sequence is None or turns == 1, f"{order} out of turn")
+        self.counts["starts"] += 1
+
+    def _StopRun(self, _at: Moment, order: told.StopRun) -> None:  # noqa: N802
+        require(order.run_id in self.alive, f"{order} of no process")
+
+    _KillRun = _StopRun
+
+    def _AbandonRun(self, _at: Moment, order: told.AbandonRun) -> None:  # noqa: N802
+        require(order.run_id in self.alive, f"{order} of no process")
+
+    def _WriteTrail(self, at: Moment, command: told.WriteTrail) -> None:  # noqa: N802
+        trail = command.trail
+        book = self.books.get(trail.job or "")
+        match trail.operation, trail.status:
+            case "run.retry", "dropped":
+                run = self.runs[trail.run_id or ""]
+                self.retries.pop(run.job + str(run.nominal_time), None)
+            case "job.suspended", _ if book is None:
+                # Before the answer that it is scheduled.
+                self._stillborn.add(trail.job or "")
+            case "job.suspended", _ if book is not None:
+                book.held.add("suspended")
+                book.held.discard("probing")
+                if "trigger raised" in str(trail.comments):
+                    self._break(book)
+            case "job.probed", _ if book is not None:
+                book.held.add("probing")
+                book.base = at.wall - book.shift
+            case "job.resumed", _ if book is not None:
+                by_hand = trail.comments == ""
+                book.held -= {"suspended", "probing"}
+                book.held -= {"paused", "broken"} if by_hand else set()
+                book.promising = self._is_promising(book)
+                book.base = at.wall - book.shift
+
+    def _break(self, book: Book) -> None:
+        """Expect nothing of a schedule whose trigger raised: nobody knows its times."""
+        book.held |= {"suspended", "broken"}
+        book.promising, book.pending = False, set()
+
+    # What must hold whenever the plan has had its say.
+
+    @property
+    def _moment(self) -> Moment:
+        assert self._now is not None
+        return self._now
+
+    def settled(self) -> None:
+        """Look whether anything is undone that could have been done."""
+        for job, book in self.books.items():
+            if book.fired and not self.continuous:
+                book.promising = False
+            held = "paused" in book.held or (
+                "suspended" in book.held and "probing" not in book.held
+            )
+            self._settle(job, book, self._moment, held=held)
+        for job, count in self._batch.items():
+            truth = self.truths[job]
+            most = truth.catch_up_max if truth.catch_up == "all" else 1
+            # Twice: for a request, and for what came due since.
+            require(count <= 2 * most, f"a storm of {count} runs of {job}")
+        self._batch.clear()
+        self._no_idle_slot()
+
+    def _settle(self, job: str, book: Book, at: Moment, *, held: bool) -> None:
+        now = at.wall - book.shift
+        late = [n for n in book.pending if now - book.truth.time_of(n) > SLACK]
+        require(held or not late, f"{job}: {len(late)} times have no outcome")
+        if book.truth.follows_end and book.promising and not (held or self.closing):
+            live = any(self._live(job))
+            wait = now - book.base - book.truth.step
+            require(live or wait <= SLACK, f"{job} stands still for {wait}")
+
+    def _live(self, job: str) -> Iterator[RunRecord]:
+        for run_id in (*self.alive, *self.waiting):
+            if self.runs[run_id].job == job:
+                yield self.runs[run_id]
+        yield from (each for each in self.retries.values() if each.job == job)
+
+    def _no_idle_slot(self) -> None:
+        if len(self.alive) >= self.slots or not self.begun:
+            return
+        jobs = Counter(job for job, _ in self.alive.values())
+        turns = {sequence for _, sequence in self.alive.values()}
+        for run_id, (job, truth) in self.waiting.items():
+            full = truth.at_once is not None and jobs[job] >= truth.at_once
+            turn = truth.sequence is not None and truth.sequence in turns
+            require(full or turn, f"{run_id} of {job} waits beside a free slot")
+
+    def finished(self) -> None:
+        """Look whether nothing is left over."""
+        self.settled()
+        require(not self.alive, f"{self.alive} have a process still")
+        require(not self.waiting, f"{self.waiting} wait still")
+        require(not self.retries, f"{self.retries} vanished")
+        for record in self.runs.values():
+            require(record.outcome is not None, f"{record} has no outcome")
+
+
+def require(claim: object, breach: str) -> None:
+    """Raise unless a claim is true."""
+    if not claim:
+        raise BrokenPromiseError(breach)
