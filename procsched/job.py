@@ -58,7 +58,8 @@ class CommandJob(Job):
         cwd: The directory to start in; None for the scheduler's own.
 
     Raises:
-        JobError: If the command is empty or not made of texts.
+        JobError: If the command is empty or not made of texts, or a variable is
+            none.
     """
 
     def __init__(
@@ -80,6 +81,13 @@ class CommandJob(Job):
                 remedy="Write the program and each argument as one text each: "
                 "['df', '-h'], or ['sh', '-c', 'df -h | tail -1'] for a shell",
             )
+        for key, value in (env or {}).items():
+            if not _is_variable(key, value):
+                raise JobError(
+                    f"{name!r} has the variable {key!r}={value!r}, which no "
+                    "environment can hold",
+                    remedy="Write names and values as texts, the names without '='",
+                )
         self._name = name
         self.command = tuple(command)
         self.env = dict(env or {})
@@ -99,6 +107,12 @@ class CommandJob(Job):
             os.chdir(self.cwd)
         environment = {**os.environ, **self.env}
         os.execvpe(self.command[0], self.command, environment)  # noqa: S606
+
+
+def _is_variable(key: object, value: object) -> bool:
+    """Return whether execve(2) can take it."""
+    texts = isinstance(key, str) and isinstance(value, str)
+    return texts and key != "" and "=" not in key and "\0" not in key + value  # type: ignore[operator]
 
 
 class StopRequested(BaseException):
@@ -123,7 +137,7 @@ class CurrentRun:
     job: str
     nominal_time: datetime
     attempt: int
-    _tell: Callable[[dict[str, Any]], None]
+    _tell: Callable[[dict[str, Any]], object]
     _stopping: bool = False
     _cooperative: bool = False
 
@@ -151,7 +165,8 @@ class CurrentRun:
         Raises:
             JobError: If the numbers make no progress.
         """
-        if done < 0 or (total is not None and (total <= 0 or done > total)):
+        # Written so that a number that is none (nan) is refused as well.
+        if not (done >= 0 and (total is None or 0 < total >= done)):
             raise JobError(
                 f"progress({done!r}, {total!r}) is not a part of a whole",
                 remedy="Pass 0 <= done <= total, with total above 0 or None",
@@ -159,7 +174,12 @@ class CurrentRun:
         self._tell({"kind": "progress", "done": done, "total": total})
 
     def request_stop(self) -> None:
-        """Note that a stop was asked for, and raise it unless the job polls."""
+        """Note that a stop was asked for, and raise it unless the job polls.
+
+        Only once: a second request must not break the `finally` of the first.
+        """
+        if self._stopping:
+            return
         self._stopping = True
         if not self._cooperative:
             raise StopRequested

@@ -1,29 +1,32 @@
 """A multiprocessing context whose processes tell the truth about their end.
 
-Differs from the stock `spawn` in four things.  It starts no resource tracker,
-so nothing of ours is left in the host.  It does not execute the user's
-`__main__` in the new process, which is a keeper and runs no user code.  Its
-sentinel is a pidfd: the stock one stays silent while a daemon holds it and fires
-early when the child closes its descriptors (cpython issue 79838).  And it reaps
-with wait4(2), so the resource usage is there with the exit code.
+Differs from the stock `spawn` in five things.  It starts no resource tracker and
+settles no start method, so nothing of ours is left in the host.  It does not
+execute the user's `__main__` in the new process, which is a keeper and runs no
+user code.  Its sentinel is a pidfd: the stock one stays silent while a daemon
+holds it and fires early when the child closes its descriptors (cpython issue
+79838).  It reaps with wait4(2), so the resource usage is there with the exit code.
+And the process bears its name in its command line, where everything it forks
+shows it too.
 
 Imports: workers.linux.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import sys
+from contextlib import ExitStack
 from multiprocessing import context, popen_fork, process, reduction, spawn, util
 from multiprocessing import popen_spawn_posix as stock
 from typing import TYPE_CHECKING, Any, Final
 
-from procsched.workers.linux import open_pidfd
+from procsched.workers.linux import open_pidfd, send_signal
 
 if TYPE_CHECKING:
     import resource
-
-_MAIN_KEYS: Final = ("init_main_from_name", "init_main_from_path")
 
 STATUS_STOLEN: Final = 255
 """Exit code of a child whose status another part of the host took (waitpid(2))."""
@@ -46,35 +49,31 @@ class KeeperPopen(popen_fork.Popen):
         return fd
 
     def _launch(self, process_obj: process.BaseProcess) -> None:
-        preparation = spawn.get_preparation_data(process_obj.name)
-        for key in _MAIN_KEYS:
-            preparation.pop(key, None)
         pickled = io.BytesIO()
         context.set_spawning_popen(self)  # type: ignore[arg-type]
         try:
-            reduction.dump(preparation, pickled)
+            reduction.dump(_preparation(process_obj.name), pickled)
             reduction.dump(process_obj, pickled)
         finally:
             context.set_spawning_popen(None)
-        child_read, parent_write = os.pipe()
-        try:
+        with ExitStack() as opened:
+            child_read, parent_write = _pipe(opened)
+            parent_read, child_write = _pipe(opened)
             command = spawn.get_command_line(pipe_handle=child_read, tracker_fd=None)
             self.pid = util.spawnv_passfds(
                 os.fsencode(spawn.get_executable()),
-                command,
-                [*self._fds, child_read],
+                [*command, process_obj.name],
+                [*self._fds, child_read, child_write],
             )
-            pidfd = open_pidfd(self.pid)
-            with open(parent_write, "wb", closefd=False) as pipe:
+            pidfd = self._pidfd = open_pidfd(self.pid)
+            # Without pidfd: closed with the child, which keeps it from what it forks.
+            self.sentinel = os.dup(parent_read) if pidfd is None else pidfd
+            with (
+                contextlib.suppress(BrokenPipeError),
+                open(parent_write, "wb", closefd=False) as pipe,
+            ):
+                # Dead already, which the sentinel tells.
                 pipe.write(pickled.getbuffer())
-        finally:
-            os.close(child_read)
-        if pidfd is None:
-            # The pipe's far end closes with the child, on systems without pidfd.
-            self.sentinel = parent_write
-        else:
-            os.close(parent_write)
-            self.sentinel = pidfd
         self.finalizer = util.Finalize(self, util.close_fds, (self.sentinel,))  # type: ignore[attr-defined]
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
@@ -91,6 +90,34 @@ class KeeperPopen(popen_fork.Popen):
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
+    def _send_signal(self, sig: int) -> None:
+        if self.returncode is None:
+            send_signal(self._pidfd, self.pid, sig)
+
+
+def _pipe(opened: ExitStack) -> tuple[int, int]:
+    read, write = os.pipe()
+    opened.callback(os.close, read)
+    opened.callback(os.close, write)
+    return read, write
+
+
+def _preparation(name: str) -> dict[str, Any]:
+    """Return what spawn's child sets up before it unpickles the process.
+
+    As `spawn.get_preparation_data`, without the user's `__main__`, without the
+    working directory, which may be gone, and without asking for the start method:
+    that question alone makes a later `set_start_method` in the host fail.
+    """
+    return {
+        "name": name,
+        "log_to_stderr": False,
+        "authkey": process.current_process().authkey,
+        "sys_path": [each or process.ORIGINAL_DIR for each in sys.path],  # type: ignore[attr-defined]
+        "sys_argv": sys.argv,
+        "orig_dir": process.ORIGINAL_DIR,  # type: ignore[attr-defined]
+    }
+
 
 class KeeperProcess(process.BaseProcess):
     """A process of the keeper's kind.
@@ -99,16 +126,22 @@ class KeeperProcess(process.BaseProcess):
     joins those for ever, and any `Process.start()` in the host reaps them.
     """
 
-    _start_method = "spawn"
+    _start_method = None
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> KeeperPopen:  # noqa: N802
         return KeeperPopen(process_obj)
 
     def start(self) -> None:
-        """Start it, and keep it out of the host's own bookkeeping."""
-        super().start()
-        process._children.discard(self)  # type: ignore[attr-defined]  # noqa: SLF001
+        """Start it, outside the host's own bookkeeping.
+
+        The base class would reap the host's other children first, refuse to work
+        in a daemonic process, and list this one among the host's own.
+        """
+        self._popen = self._Popen(self)
+        self._sentinel = self._popen.sentinel
+        # Lets go of the descriptors that were on their way (bpo-30775).
+        del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
 
 
 class KeeperContext(context.BaseContext):

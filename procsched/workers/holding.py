@@ -13,136 +13,76 @@ import os
 import select
 import selectors
 import signal
-import socket
-import tempfile
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final
 
 from procsched.workers import goal, rlimits
+from procsched.workers.account import Account
 from procsched.workers.channel import Channel, ChannelClosed, Frame
 from procsched.workers.linux import open_pidfd, send_signal
 from procsched.workers.output import Output
+from procsched.workers.stacks import STEP_SECONDS, Stacks
 from procsched.workers.tree import Sweep, sweep_descendants
+from procsched.workers.word import Word
 
 if TYPE_CHECKING:
-    import resource
-    from collections.abc import Callable
+    from procsched.workers.child import Child
 
-DUMP_SECONDS: Final = 0.2
-"""How long a hung run may take to write its stacks before it is killed.
+LINGER_LEAST_SECONDS: Final = 1.0
+"""From the result to the exit, where the grace period is shorter: threads left
+running and exit handlers may take as long as a stop may."""
 
-faulthandler needs 2 to 5 ms, also while C code holds the GIL.
-"""
+OUTPUT_BYTES: Final = 1024 * 1024
+"""Output read at once, at most: what a flood may hold up a deadline."""
 
-LINGER_SECONDS: Final = 10.0
-"""From the result to the exit: threads left running, exit handlers that hang."""
-
-DRAIN_BYTES: Final = 16 * 1024 * 1024
-"""Output read after the end, at most; a pipe holds 64 KiB (pipe(7))."""
+LAST_BYTES: Final = 16 * 1024 * 1024
+"""Output and frames read after the end, at most: whatever the pipes held."""
 
 _CHUNK: Final = 65536
+"""What a pipe holds (pipe(7))."""
 
 
 class Holding:
     """One process below the keeper, and the run it is at work on.
 
     Args:
-        pid: A child of this process that has not been reaped.
-        channel: Where the child's word comes from.
-        output: Read end of its stdout and stderr.
-        crash: A file its stacks are dumped to.
+        child: The process and what joins it to us; owned from now on.
+        spec: The start frame.
+        spare: A worker beside it that is not the run's.
     """
 
     def __init__(
         self,
-        pid: int,
-        channel: Channel,
-        output: int,
-        crash: int,
+        child: Child,
+        spec: Frame,
         selector: selectors.BaseSelector,
+        *,
+        spare: int | None = None,
     ) -> None:
-        self._pid = pid
-        self._pidfd = open_pidfd(pid)
-        self._channel = channel
-        self._pipe = output
-        self._crash = crash
+        self.pid = child.pid
+        self._pidfd = open_pidfd(child.pid)
+        self._channel = Channel(child.channel)
+        self._pipe = child.output
+        self._stacks = Stacks(child.crash)
+        self._mailbox = child.mailbox
+        self._spare = spare
         self._selector = selector
-        os.set_blocking(output, False)
-        selector.register(channel, selectors.EVENT_READ, self._listen)
-        selector.register(output, selectors.EVENT_READ, self._drain)
+        self._account = Account(child.pid)
+        self._runs = 0
+        self.gone = False
+        os.set_blocking(child.output, False)
+        selector.register(self._channel, selectors.EVENT_READ, self._listen)
+        selector.register(child.output, selectors.EVENT_READ, self._drain)
         if self._pidfd is not None:
             selector.register(self._pidfd, selectors.EVENT_READ, self._see_death)
-        self.gone = False
-        self._sweep = Sweep()
-        self._spec: Frame = {}
-
-    @classmethod
-    def fork(
-        cls,
-        entry: Callable[[Frame, goal.Lines, int], NoReturn],
-        spec: Frame,
-        wake: int,
-        selector: selectors.BaseSelector,
-    ) -> Self:
-        """Fork a process for a run.
-
-        Raises:
-            OSError: If the system has no process or descriptor left.
-        """
-        ours, theirs = socket.socketpair()
-        read, write = os.pipe()
-        crash = _unnamed_file()
-        keeper = os.getpid()
-        try:
-            pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.close()
-            for fd in (read, write, crash):
-                os.close(fd)
-            raise
-        if not pid:
-            os.dup2(write, 1)
-            os.dup2(write, 2)
-            entry(spec, goal.Lines(theirs.detach(), wake, crash), keeper)
-        theirs.close()
-        os.close(write)
-        held = cls(pid, Channel(ours.detach()), read, crash, selector)
-        held._begin(spec)
-        return held
-
-    @property
-    def run_id(self) -> str:
-        """The run it is at work on."""
-        run_id: str = self._spec["run_id"]
-        return run_id
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run is over and nothing of it is left."""
-        return self.gone or (self._persistent and self._word is not None)
-
-    @property
-    def usable(self) -> bool:
-        """Whether an idle worker can take another run."""
-        if not self.gone and self._pidfd is not None:
-            dead, _, _ = select.select([self._pidfd], [], [], 0)
-            return not dead
-        return not self.gone
-
-    def hand_over(self, spec: Frame) -> None:
-        """Give a persistent worker its next run."""
         self._begin(spec)
-        try:
-            self._channel.send(spec)
-        except ChannelClosed:
-            # It died idle; the pidfd tells, and the run has failed to start.
-            return
 
     def _begin(self, spec: Frame) -> None:
-        self._spec = spec
         limits = spec["limits"]
+        self.spec = spec
+        self._runs += 1
         self._persistent = bool(spec["persistent"])
+        self._is_command = spec.get("command") is not None
         self._output = Output(
             spec["log"],
             cap_bytes=limits["output"],
@@ -151,16 +91,53 @@ class Holding:
         )
         self._began = time.monotonic()
         self._news: list[Frame] = []
-        self._word: Frame | None = None
-        self._ready = False
+        self._progress: Frame | None = None
+        self._word: Word | None = None
+        self._taken = self._ready = self._resting = self._ending = False
+        self._lingered = self._struck_after_word = False
         self._cause: tuple[str, str] | None = None
         self._soft_at = self._after(limits["startup"])
         self._hard_at: float | None = None
-        self._dumped = False
         self._sweep = Sweep()
-        os.ftruncate(self._crash, 0)
-        # The child shares the offset: it was forked with this description.
-        os.lseek(self._crash, 0, os.SEEK_SET)
+
+    def hand_over(self, spec: Frame) -> None:
+        """Give a persistent worker a run; its first, or its next."""
+        if self._resting:
+            self._stacks.clear()
+            self._mailbox.clear()
+            self._begin(spec)
+        try:
+            self._channel.send(spec)
+        except ChannelClosed:
+            # It is dead; its pidfd tells.
+            return
+        self._watch()
+
+    @property
+    def run_id(self) -> str:
+        """The run it is at work on."""
+        run_id: str = self.spec["run_id"]
+        return run_id
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over and nothing of it is left."""
+        return self.gone or self._resting
+
+    @property
+    def died_idle(self) -> bool:
+        """Whether a worker was dead before it knew of its run."""
+        heard = self._taken or self._runs == 1 or self._cause is not None
+        return self.gone and self._persistent and not heard
+
+    @property
+    def usable(self) -> bool:
+        """Whether an idle worker can take another run."""
+        if not self.gone and self._pidfd is not None:
+            poll = select.poll()
+            poll.register(self._pidfd, select.POLLIN)
+            return not poll.poll(0)
+        return not self.gone
 
     def _after(self, seconds: float | None) -> float | None:
         return None if seconds is None else time.monotonic() + seconds
@@ -177,19 +154,19 @@ class Holding:
         """Stop a run that is over its time; kill one that did not stop."""
         if self._pidfd is None:
             self._see_death()
-        if self.gone:
+        if self.finished:
             return
         if self._soft_at is not None and now >= self._soft_at:
             self._over_time()
         if self._hard_at is not None and now >= self._hard_at:
-            self._strike()
+            self._strike(now)
 
     def _over_time(self) -> None:
         self._soft_at = None
-        limits = self._spec["limits"]
+        limits = self.spec["limits"]
         if self._word is not None:
-            self._news.append({"kind": "lingered"})
-            self._strike()
+            self._lingered = True
+            self._hard_at = time.monotonic()
         elif self._ready:
             text = f"over its time limit of {limits['wall']:g} s"
             self.stop("timed_out", text, limits["grace"])
@@ -199,110 +176,169 @@ class Holding:
 
     def stop(self, cause: str, text: str, grace_seconds: float) -> None:
         """Ask the run to stop, and kill it when the grace period is over."""
-        if self._word is None and self._cause is None:
-            self._cause = (cause, text)
+        self._note(cause, text)
+        if self.finished:
+            return
         self._soft_at = None
         at = time.monotonic() + grace_seconds
         self._hard_at = at if self._hard_at is None else min(at, self._hard_at)
         # A stopped process does not hear (signal(7)).
-        send_signal(self._pidfd, self._pid, signal.SIGCONT)
-        send_signal(self._pidfd, self._pid, signal.SIGTERM)
+        send_signal(self._pidfd, self.pid, signal.SIGCONT)
+        send_signal(self._pidfd, self.pid, signal.SIGTERM)
+        self._struck_after_word = self._word is not None
 
     def kill(self, cause: str, text: str) -> None:
         """Kill the run now."""
+        self._note(cause, text)
+        if not self.finished:
+            self._kill()
+
+    def _note(self, cause: str, text: str) -> None:
+        """Write the cause down, unless another or a result came first."""
+        # A result may have come and not been read.
+        self._listen()
         if self._word is None and self._cause is None:
             self._cause = (cause, text)
-        self._dumped = True
-        self._strike()
 
-    def _strike(self) -> None:
+    def _strike(self, now: float) -> None:
         """Dump the stacks, give that a moment, then kill."""
-        if not self._dumped and self._spec.get("command") is None:
-            self._dumped = True
-            self._hard_at = time.monotonic() + DUMP_SECONDS
-            send_signal(self._pidfd, self._pid, goal.DUMP_SIGNAL)
-            return
-        self._hard_at = None
-        self._soft_at = None
-        send_signal(self._pidfd, self._pid, signal.SIGKILL)
+        if not self._is_command and self._stacks.asked_at is None:
+            self._stacks.asked_at = now
+            send_signal(self._pidfd, self.pid, signal.SIGCONT)
+            send_signal(self._pidfd, self.pid, goal.DUMP_SIGNAL)
+            self._hard_at = now + STEP_SECONDS
+        elif self._is_command or self._stacks.complete():
+            self._kill()
+        else:
+            self._hard_at = now + STEP_SECONDS
 
-    def take_news(self) -> list[Frame]:
-        """Return what is to be told to the supervisor; forget it."""
+    def _kill(self) -> None:
+        self._hard_at = self._soft_at = None
+        self._struck_after_word = self._word is not None
+        send_signal(self._pidfd, self.pid, signal.SIGKILL)
+
+    def take_news(self, *, with_progress: bool) -> list[Frame]:
+        """Return what is to be told to the supervisor; forget it.
+
+        Args:
+            with_progress: The latest word of progress as well; it can wait, and
+                only the latest is kept.
+        """
         taken, self._news = self._news, []
+        if with_progress and self._progress is not None:
+            taken.append(self._progress)
+            self._progress = None
         return [{**frame, "run_id": self.run_id} for frame in taken]
 
-    def _listen(self) -> None:
-        try:
-            frames = self._channel.receive()
-        except ChannelClosed:
-            # Closed by the job or by exec; its death is told by the pidfd.
-            self._selector.unregister(self._channel)
+    def _watch(self) -> None:
+        events = selectors.EVENT_READ
+        if self._channel.wants_to_write:
+            events |= selectors.EVENT_WRITE
+        self._selector.modify(self._channel, events, self._listen)
+
+    def _listen(self, at_most_bytes: int = _CHUNK) -> None:
+        if self._channel not in self._selector.get_map():
             return
+        try:
+            self._channel.flush()
+            frames = self._channel.receive(at_most_bytes)
+        except ChannelClosed:
+            # Closed by the job or by exec, or noise of a job that writes where it
+            # should not.  Its death is told by the pidfd.
+            self._selector.unregister(self._channel)
+            self._channel.cut()
+            return
+        self._watch()
         for frame in frames:
             self._heed(frame)
 
     def _heed(self, frame: Frame) -> None:
         match frame.get("kind"):
+            case "taken":
+                self._taken = True
             case "ready" if not self._ready:
                 self._ready = True
-                self._news.append({"kind": "started", "pid": self._pid})
+                self._news.append({"kind": "started", "pid": self.pid})
                 if self._cause is None:
-                    self._soft_at = self._after(self._spec["limits"]["wall"])
+                    self._soft_at = self._after(self.spec["limits"]["wall"])
+            case "becoming":
+                self._is_command = True
+                self._persistent = False
             case "word" if self._word is None:
-                self._word = frame
-                if not self._persistent and self._hard_at is None:
-                    self._soft_at = self._after(LINGER_SECONDS)
-                elif self._persistent:
-                    self._rest()
+                self._word = Word.from_frame(frame)
+                if self._word is not None:
+                    self._take_word(self._word)
             case "progress" | "heartbeat":
-                self._news.append(frame)
+                kept = {name: frame.get(name) for name in ("kind", "done", "total")}
+                self._progress = kept
             case _:
                 # Noise of a job that writes on descriptors it does not own.
                 return
 
-    def _rest(self) -> None:
+    def _take_word(self, word: Word) -> None:
+        if self._persistent and word.leaving is None:
+            if not self._ending:
+                self._rest(word)
+        elif self._hard_at is None:
+            grace = max(LINGER_LEAST_SECONDS, self.spec["limits"]["grace"])
+            self._soft_at = self._after(grace)
+
+    def _rest(self, word: Word) -> None:
         """End a run whose worker lives on, or end the worker with it."""
-        assert self._word is not None  # noqa: S101 - the caller heard it
-        sweep_descendants(self._sweep, spare=self._pid)
-        self._drain()
-        trusted = self._cause is None and (
-            self._word["verdict"] in ("returned", "exited", "start_failed")
-            or self._word.get("ordinary")
-        )
-        if trusted and self._pid not in self._sweep.statuses:
+        sweep_descendants(self._sweep, spare=self.pid)
+        trusted = self._cause is None and word.ordinary and not word.memory
+        if trusted and self.pid not in self._sweep.statuses:
             self._soft_at = self._hard_at = None
+            self._drain(LAST_BYTES)
             self._output.close()
-            return
-        send_signal(self._pidfd, self._pid, signal.SIGKILL)
-        self._finish()
+            self._resting = True
+        else:
+            self._kill()
+            self._finish()
 
     def _see_death(self) -> None:
         """Notice that the process is dead, and clear away what it left."""
         if self.gone:
             return
-        if self._pidfd is None:
-            pid, status, usage = os.wait4(self._pid, os.WNOHANG)
-            if not pid:
-                return
+        if (self._pidfd is None or self._resting) and not self._reap():
+            return
+        if self._resting:
+            # Its last run is over and swept; what is below us now is another's.
+            self._release()
+        else:
+            self._finish()
+
+    def _reap(self) -> bool:
+        """Take its exit status, without waiting; return whether it is dead."""
+        try:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            # A sweep has taken its status already.
+            return True
+        if pid:
             self._sweep.statuses[pid] = status
-            self._sweep.reaped.append(usage)
-        self._finish()
+            self._sweep.reaped.append((pid, usage))
+        return bool(pid)
 
     def _finish(self) -> None:
-        self._listen_to_the_last()
-        sweep_descendants(self._sweep)
-        self._drain()
+        self._ending = True
+        self._listen(LAST_BYTES)
+        if (left := self._mailbox.take()) is not None:
+            self._heed(left)
+        sweep_descendants(self._sweep, spare=self._spare)
+        self._drain(LAST_BYTES)
         self._output.close()
+        self._release()
+
+    def _release(self) -> None:
         self.gone = True
+        for each in (self._channel, self._pipe, self._pidfd):
+            if each is not None and each in self._selector.get_map():
+                self._selector.unregister(each)
 
-    def _listen_to_the_last(self) -> None:
-        if self._channel.fileno() in self._selector.get_map():
-            self._listen()
-
-    def _drain(self) -> None:
+    def _drain(self, at_most_bytes: int = OUTPUT_BYTES) -> None:
         """Read what the run printed; the pipe never fills while we live."""
-        room = DRAIN_BYTES
-        while room > 0:
+        while at_most_bytes > 0:
             try:
                 data = os.read(self._pipe, _CHUNK)
             except BlockingIOError:
@@ -311,81 +347,65 @@ class Holding:
                 if self._pipe in self._selector.get_map():
                     self._selector.unregister(self._pipe)
                 return
-            room -= len(data)
+            at_most_bytes -= len(data)
             self._output.take(data)
 
     def report(self) -> Frame:
         """Return everything that is known of the run's end."""
-        status = self._sweep.statuses.get(self._pid) if self.gone else None
-        limits = self._spec["limits"]
-        word = self._word or {}
-        flags = [word["note"]] if word.get("note") else []
-        flags += self._output.faults
-        if self._output.dropped_bytes:
-            flags.append(f"{self._output.dropped_bytes} bytes of output left out")
-        if self._sweep.unkillable:
-            flags.append(f"unkillable: {self._sweep.unkillable}")
+        word = self._word
+        wall = time.monotonic() - self._began
+        said = None if word is None else word.usage
+        usage = {"wall": wall, **self._account.of_run(self._sweep.reaped, said)}
+        status = self._sweep.statuses.get(self.pid) if self.gone else None
         code = None if status is None else os.waitstatus_to_exitcode(status)
-        if code is None and self._word is not None:
-            code = word["code"]
-        memory = limits["memory"]
-        over_memory = memory is not None and word.get("type") == "MemoryError"
+        if word is not None and (code is None or self._struck_after_word):
+            # It had said its word; what ended its process after that was us.
+            code = word.code
+        limits = self.spec["limits"]
+        over_memory = word is not None and word.memory and limits["memory"]
         return {
             "kind": "ended",
             "run_id": self.run_id,
-            "pid": self._pid,
-            "cause": self._cause,
-            "verdict": word.get("verdict"),
-            "text": word.get("text", ""),
-            "result": word.get("result"),
-            "traceback": word.get("traceback") or self._stacks(),
+            "pid": self.pid,
+            "cause": self._cause or rlimits.cause_of_kill(limits, code, usage),
+            "verdict": None if word is None else word.verdict,
+            "text": "" if word is None else word.text,
+            "result": None if word is None else word.result,
+            "traceback": (word and word.traceback) or self._stacks.text(),
             "exit_code": code if code is None or code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "memory_limit": memory if over_memory else None,
-            "is_command": self._spec.get("command") is not None,
-            "usage": self._usage(),
+            "memory_limit": limits["memory"] if over_memory else None,
+            "is_command": self._is_command,
+            "usage": usage,
             "output_tail": self._output.last_lines,
             "enforced_by": rlimits.enforceable(limits),
-            "leftovers": self._sweep.killed,
-            "flags": flags,
+            "leftovers": len(self._sweep.struck - {self.pid}),
+            "flags": self._flags(),
         }
 
-    def _stacks(self) -> str | None:
-        size = min(os.fstat(self._crash).st_size, _CHUNK)
-        text = os.pread(self._crash, size, 0).decode("utf-8", "replace")
-        return text or None
-
-    def _usage(self) -> dict[str, Any]:
-        wall = time.monotonic() - self._began
-        if self._word is not None and self._word.get("usage"):
-            return {"wall": wall, **self._word["usage"]}
-        reaped: list[resource.struct_rusage] = self._sweep.reaped
-        return {
-            "wall": wall,
-            "cpu_user": sum(each.ru_utime for each in reaped),
-            "cpu_system": sum(each.ru_stime for each in reaped),
-            # Kilobytes on Linux, bytes on macOS (getrusage(2)).
-            "max_rss_bytes": max((each.ru_maxrss for each in reaped), default=0)
-            * (1 if os.uname().sysname == "Darwin" else 1024),
-            "context_switches": sum(each.ru_nvcsw + each.ru_nivcsw for each in reaped),
-            "io_blocks": sum(each.ru_inblock + each.ru_oublock for each in reaped),
-        }
+    def _flags(self) -> list[str]:
+        flags = list(self._output.faults)
+        if self._output.dropped_bytes:
+            flags.append(f"{self._output.dropped_bytes} bytes of output left out")
+        if self._lingered:
+            flags.append("its process did not leave after its result: killed")
+        if self._sweep.unkillable:
+            flags.append(f"unkillable: {self._sweep.unkillable}")
+        if self._word is not None:
+            if self._word.note:
+                flags.append(self._word.note)
+            if self._word.dropped:
+                flags.append(f"{self._word.dropped} audit records dropped")
+            if self._word.leaving:
+                flags.append(f"its worker was replaced: {self._word.leaving}")
+        return flags
 
     def close(self) -> None:
         """Give back every descriptor."""
-        for fd in (self._channel.fileno(), self._pipe, self._pidfd):
-            if fd is not None and fd in self._selector.get_map():
-                self._selector.unregister(fd)
+        self._release()
         self._channel.close()
         os.close(self._pipe)
-        os.close(self._crash)
+        self._stacks.close()
+        self._mailbox.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
-
-
-def _unnamed_file() -> int:
-    """Return a descriptor of a file that no name leads to."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("procsched-stacks")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

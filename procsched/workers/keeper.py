@@ -10,18 +10,21 @@ Imports: workers.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gc
+import importlib
 import os
 import selectors
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from procsched.workers import goal
 from procsched.workers.channel import Channel, ChannelClosed, Frame
+from procsched.workers.child import Child
 from procsched.workers.holding import Holding
-from procsched.workers.linux import become_subreaper
+from procsched.workers.linux import become_subreaper, open_pidfd
 from procsched.workers.tree import Sweep, sweep_descendants
 
 if TYPE_CHECKING:
@@ -31,21 +34,66 @@ LOSS_GRACE_SECONDS: Final = 0.5
 """From the supervisor's death to the kill of the run: a `finally` may still run,
 and the run is dead within the second that is promised."""
 
+_STANDARD: Final = 3
+"""Descriptors below are stdin, stdout and stderr."""
 
-def main(channel: Inherited, wake: Inherited) -> None:
+
+def main(channel: Inherited, wake: Inherited, supervisor_pid: int) -> None:
     """Be a keeper until the supervisor is gone; does not return."""
     os.setsid()  # Ctrl-C in the terminal is for the supervisor alone.
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    given = (channel.detach(), wake.detach())
+    lines = [_above_standard(fd) for fd in given]
+    _fill_standard(set(given))
     become_subreaper()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    gc.freeze()
-    gc.disable()
-    Keeper(Channel(channel.detach()), wake.detach()).run()
-    sys.stdout.flush()
+    _settle_signals()
+    keeper = Keeper(Channel(lines[0]), lines[1])
+    keeper.watch_supervisor(supervisor_pid)
+    keeper.run()
     os._exit(0)
+
+
+def _above_standard(fd: int) -> int:
+    """Return a descriptor for the same that is no standard stream.
+
+    A host that runs with its standard streams closed gives their numbers away.
+    """
+    if fd >= _STANDARD:
+        # It was made inheritable on its way here, and a program that a run becomes
+        # has no use for it.
+        os.set_inheritable(fd, False)
+        return fd
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _STANDARD)
+
+
+def _fill_standard(taken: set[int]) -> None:
+    """Read nothing; write where the host writes, or nowhere if it is closed.
+
+    Args:
+        taken: Descriptors that have other uses, whatever their number.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(_STANDARD):
+        try:
+            inherited = fd > 0 and fd not in taken and os.get_inheritable(fd)
+        except OSError:
+            inherited = False
+        if not inherited:
+            os.dup2(null, fd)
+    if null >= _STANDARD:
+        os.close(null)
+
+
+def _settle_signals() -> None:
+    """Undo what the host had set: ignored and blocked signals survive exec."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # An ignored SIGCHLD would throw every exit status away (wait4(2)).
+            signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    # Blocked and not ignored: a stop that comes between the fork of a run and its
+    # handler is kept for it (signal(7)).
+    signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGTERM])
 
 
 class Keeper:
@@ -64,6 +112,24 @@ class Keeper:
         self._worker: Holding | None = None
         self._orphaned = False
 
+    def watch_supervisor(self, pid: int) -> None:
+        """Take its death for the end of the channel.
+
+        A process that the host has forked holds the channel open for as long as
+        it lives; the pidfd speaks of the supervisor alone.
+        """
+        pidfd = open_pidfd(pid)
+        if os.getppid() != pid:
+            self._lose_supervisor()
+        elif pidfd is not None:
+            self._selector.register(
+                pidfd, selectors.EVENT_READ, lambda: self._see_supervisor_dead(pidfd)
+            )
+
+    def _see_supervisor_dead(self, pidfd: int) -> None:
+        self._selector.unregister(pidfd)
+        self._lose_supervisor()
+
     def run(self) -> None:
         """Wait, act; until there is nobody to work for and nothing to hold."""
         while not (self._orphaned and self._held is None):
@@ -79,12 +145,17 @@ class Keeper:
 
     def _hear(self) -> None:
         """Take the supervisor's orders; its silence for ever is one too."""
+        if self._orphaned:
+            return
         try:
             self._channel.flush()
-            for frame in self._channel.receive():
-                self._obey(frame)
+            frames = self._channel.receive()
         except ChannelClosed:
             self._lose_supervisor()
+            return
+        self._watch()
+        for frame in frames:
+            self._obey(frame)
 
     def _lose_supervisor(self) -> None:
         if self._orphaned:
@@ -98,6 +169,9 @@ class Keeper:
     def _obey(self, frame: Frame) -> None:
         held = self._held
         match frame["kind"]:
+            case "surroundings":
+                _settle_in(frame)
+                self._say({"kind": "up"})
             case "start":
                 self._start(frame)
             case "stop" if held is not None and held.run_id == frame["run_id"]:
@@ -109,38 +183,51 @@ class Keeper:
                 return
 
     def _start(self, spec: Frame) -> None:
-        worker = self._worker
-        if worker is not None and not worker.usable:
+        if self._worker is not None and not self._worker.usable:
             # It died idle; that is no run's fault.
+            self._worker.close()
+            self._worker = None
             sweep_descendants(Sweep())
-            worker.close()
-            worker = self._worker = None
         try:
-            if not spec["persistent"]:
-                held = Holding.fork(goal.run_once, spec, self._wake, self._selector)
-            elif worker is not None:
-                held = worker
-                held.hand_over(spec)
-            else:
-                held = Holding.fork(goal.serve, spec, self._wake, self._selector)
-                self._worker = held
-                held.hand_over(spec)
+            self._held = self._hold(spec)
         except OSError as fault:
             self._say(_not_forked(spec, fault))
-            return
-        self._held = held
+
+    def _hold(self, spec: Frame) -> Holding:
+        """Return a process for the run.
+
+        Raises:
+            OSError: If the system has no process or descriptor left.
+        """
+        worker = self._worker
+        if not spec["persistent"]:
+            child = Child.fork(goal.run_once, spec, self._wake)
+            spare = None if worker is None else worker.pid
+            return Holding(child, spec, self._selector, spare=spare)
+        if worker is None:
+            child = Child.fork(goal.serve, spec, self._wake)
+            worker = self._worker = Holding(child, spec, self._selector)
+        worker.hand_over(spec)
+        return worker
 
     def _look_after(self, held: Holding) -> None:
         """Carry news upward, keep the deadlines, see the end."""
         held.keep_deadlines(time.monotonic())
-        for frame in held.take_news():
+        # A supervisor that does not read is not buried in words of progress.
+        free = not self._channel.wants_to_write
+        for frame in held.take_news(with_progress=free):
             self._say(frame)
         if not held.finished:
             return
         self._held = None
+        if held.gone and held is self._worker:
+            self._worker = None
+        if held.died_idle:
+            held.close()
+            self._start(held.spec)
+            return
         self._say(held.report())
         if held.gone:
-            self._worker = None
             held.close()
 
     def _say(self, frame: Frame) -> None:
@@ -151,10 +238,30 @@ class Keeper:
         except ChannelClosed:
             self._lose_supervisor()
             return
+        self._watch()
+
+    def _watch(self) -> None:
         events = selectors.EVENT_READ
         if self._channel.wants_to_write:
             events |= selectors.EVENT_WRITE
         self._selector.modify(self._channel, events, self._hear)
+
+
+def _settle_in(frame: Frame) -> None:
+    """Take on the scheduler's directory and environment, and get ready to fork.
+
+    Sent and not inherited: a keeper made later than another is the same.
+    """
+    with contextlib.suppress(OSError):
+        # The scheduler's directory has been removed; a run is told by its job.
+        os.chdir(frame["directory"])
+    os.environ.clear()
+    os.environ.update(frame["environment"])
+    # Imported once, here, and not in every run.
+    importlib.import_module(frame["outlet"])
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
 def _not_forked(spec: Frame, fault: OSError) -> Frame:

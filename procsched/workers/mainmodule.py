@@ -40,7 +40,9 @@ def describe_main() -> dict[str, str] | None:
     """
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name:
+    # A directory or an archive that is run has the name "__main__", which no
+    # child could find: its file can be read, or nothing.
+    if spec is not None and spec.name and spec.name != "__main__":
         return {"name": spec.name}
     path = getattr(main, "__file__", None)
     if path is None or not Path(path).is_file():
@@ -73,7 +75,9 @@ def _code_of(description: dict[str, str]) -> tuple[Any, dict[str, Any]]:
     if "path" in description:
         path = description["path"]
         source = Path(path).read_bytes()
-        return compile(source, path, "exec"), {"__file__": path}
+        # Not inherited: this file's own `from __future__` is not the script's.
+        code = compile(source, path, "exec", dont_inherit=True)
+        return code, {"__file__": path}
     spec = importlib.util.find_spec(description["name"])
     if spec is None or spec.loader is None or not hasattr(spec.loader, "get_code"):
         message = f"no module named {description['name']!r} to run as __main__"

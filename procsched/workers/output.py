@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import os
 import select
-from collections import deque
 from typing import Final
 
-TAIL_BYTES: Final = 4096
+LAST_BYTES: Final = 4096
 """Kept at hand for the run's record: about a screen of text."""
 
+TAIL_BYTES: Final = 4 * 1024 * 1024
+"""Of the log, at most, written when the run is over: it waits in memory."""
+
 _ECHO_BYTES: Final = 4000
-"""Of one echoed line: a write of up to PIPE_BUF is not torn (pipe(7))."""
+"""Echoed at once: a write of up to PIPE_BUF is not torn (pipe(7))."""
 
 
 class Output:
     """The log of one run.
 
     Args:
-        path: The log file; None keeps only the tail.
-        cap_bytes: Kept in the file, half from the head and half from the tail;
-            None for all.
+        path: The log file; None keeps only the last lines.
+        cap_bytes: Kept in the file, the tail being up to half of it; None for
+            all.
         echo: A descriptor that whole lines are copied to, with `label` in
             front; None for no copy.
     """
@@ -41,20 +43,20 @@ class Output:
     ) -> None:
         self._fd = -1
         self._path = path
-        self._half = None if cap_bytes is None else max(1, cap_bytes // 2)
-        self._written = 0
-        self._tail: deque[bytes] = deque()
-        self._tail_size = 0
+        self._tail_room = 0 if cap_bytes is None else min(TAIL_BYTES, cap_bytes // 2)
+        # None is room for all that comes.
+        self._head_room = None if cap_bytes is None else cap_bytes - self._tail_room
+        self._tail = bytearray()
         self._dropped = 0
         self._last = b""
         self._echo = echo
-        self._label = label.encode("utf-8", "backslashreplace")
+        self._prefix = label.encode("utf-8", "backslashreplace") + b" | "
         self._line = b""
         self.faults: list[str] = []
 
     @property
     def dropped_bytes(self) -> int:
-        """How much of the middle was left out."""
+        """How much of the middle was left out, once the log is closed."""
         return self._dropped
 
     @property
@@ -64,38 +66,37 @@ class Output:
 
     def take(self, data: bytes) -> None:
         """Take in what the run printed."""
-        self._last = (self._last + data)[-TAIL_BYTES:]
+        self._last = (self._last + data)[-LAST_BYTES:]
         if self._echo is not None:
             self._echo_lines(data)
-        if self._half is not None and self._written + len(data) > self._half:
-            room = self._half - self._written
-            self._write(data[:room])
-            self._keep(data[room:])
-        else:
+        if self._head_room is None:
             self._write(data)
+            return
+        head = data[: self._head_room]
+        self._head_room -= len(head)
+        self._write(head)
+        self._tail += data[len(head) :]
+        if len(self._tail) > 2 * self._tail_room:
+            self._trim()
 
-    def _keep(self, data: bytes) -> None:
-        assert self._half is not None  # noqa: S101 - the caller asked
-        self._tail.append(data)
-        self._tail_size += len(data)
-        while self._tail_size - len(self._tail[0]) >= self._half:
-            gone = self._tail.popleft()
-            self._tail_size -= len(gone)
-            self._dropped += len(gone)
+    def _trim(self) -> None:
+        """Drop what is not the tail any more."""
+        extra = max(0, len(self._tail) - self._tail_room)
+        self._dropped += extra
+        del self._tail[:extra]
 
     def close(self) -> None:
         """Write the tail behind the head and close the file."""
         if self._line and self._echo is not None:
-            self._echo_line(self._line)
-        if self._tail:
-            tail = b"".join(self._tail)
-            assert self._half is not None  # noqa: S101 - else nothing was kept
-            extra = max(0, len(tail) - self._half)
-            self._dropped += extra
-            if self._dropped:
-                self._write(b"\n[... %d bytes left out ...]\n" % self._dropped)
-            self._write(tail[extra:])
-            self._tail.clear()
+            self._echo_block(self._labelled(self._line))
+        self._line = b""
+        self._trim()
+        if self._dropped:
+            self._write(b"\n[... %d bytes left out ...]\n" % self._dropped)
+        self._write(bytes(self._tail))
+        self._tail.clear()
+        # What a worker prints between two runs is nobody's.
+        self._path = None
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -103,7 +104,6 @@ class Output:
     def _write(self, data: bytes) -> None:
         if self._path is None or not data:
             return
-        self._written += len(data)
         try:
             if self._fd < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -117,19 +117,29 @@ class Output:
 
     def _echo_lines(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
-        for line in lines:
-            self._echo_line(line)
         if len(self._line) > _ECHO_BYTES:
-            self._echo_line(self._line)
+            lines.append(self._line)
             self._line = b""
+        block = b""
+        for line in map(self._labelled, lines):
+            if len(block) + len(line) > _ECHO_BYTES:
+                self._echo_block(block)
+                block = b""
+            block += line
+        self._echo_block(block)
 
-    def _echo_line(self, line: bytes) -> None:
-        """Copy a line, if the terminal or pipe takes it without waiting."""
-        assert self._echo is not None  # noqa: S101 - the caller asked
-        shown = line.rstrip(b"\r").replace(b"\x1b", b"\\x1b")[:_ECHO_BYTES]
+    def _labelled(self, line: bytes) -> bytes:
+        shown = line.rstrip(b"\r").replace(b"\x1b", b"\\x1b")
+        room = _ECHO_BYTES - len(self._prefix) - 1
+        return b"%s%s\n" % (self._prefix, shown[:room])
+
+    def _echo_block(self, block: bytes) -> None:
+        """Copy lines, if the terminal or pipe takes them without waiting."""
+        if self._echo is None or not block:
+            return
         try:
             if select.select([], [self._echo], [], 0)[1]:
-                os.write(self._echo, b"%s | %s\n" % (self._label, shown))
+                os.write(self._echo, block)
         except (OSError, ValueError):
             # Nobody looks any more.
             self._echo = None

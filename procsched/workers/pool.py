@@ -12,21 +12,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import selectors
-import signal
-import socket
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-import psutil
+from typing import TYPE_CHECKING, Final
 
 from procsched.core.messages import Event, StartRun, WorkerEnded, WorkerStarted
-from procsched.core.run import Usage
 from procsched.core.verdict import Report
-from procsched.workers import keeper
-from procsched.workers.channel import Channel, ChannelClosed, Frame
-from procsched.workers.context import Inherited, KeeperContext
-from procsched.workers.orphans import identify, kill_orphans
+from procsched.workers.channel import ChannelClosed, Frame
+from procsched.workers.context import KeeperContext
+from procsched.workers.frames import report_of, start_frame, surroundings_frame
+from procsched.workers.grip import Grip
+from procsched.workers.orphans import Traces, identify, kill_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,31 +34,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 10.0
-"""How long idle keepers may take to leave when the pool closes.
+"""How long keepers may take to leave when the pool closes.
 
 They leave within milliseconds; the rest is a host under heavy load.
 """
 
 SPARE_KEEPERS: Final = 4
-"""Idle keepers kept for the next runs; each is an interpreter of some 10 MB."""
+"""Idle keepers that stay for good; each is an interpreter of some 10 MB."""
 
+IDLE_SECONDS: Final = 60.0
+"""After this, idle keepers beyond the spare ones leave.
 
-class _Grip:
-    """One keeper, as the supervisor holds it.
-
-    Attributes:
-        run_id: The run it is at work on; None while it is idle.
-    """
-
-    def __init__(self, process: Any, channel: Channel) -> None:
-        self.process = process
-        self.channel = channel
-        self.run_id: str | None = None
-        self.sequence: str | None = None
-        # Pins pid and start time: the number alone may go to a stranger.
-        self.identity = psutil.Process(process.pid)
-        self.goal: psutil.Process | None = None
-        self.dismissed = False
+Not at once, or a burst of runs every few seconds would start as many keepers
+every time.  Looked at whenever somebody calls `read`: nothing ticks for it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +88,13 @@ class KeeperPool:
         self._payloads = payloads
         self._context = KeeperContext()
         self._selector = selectors.DefaultSelector()
-        self._grips: dict[str, _Grip] = {}
-        self._sequences: dict[str, _Grip] = {}
-        self._keepers: set[_Grip] = set()
-        self._idle: list[_Grip] = []
+        self._grips: dict[str, Grip] = {}
+        self._sequences: dict[str, Grip] = {}
+        self._keepers: set[Grip] = set()
+        self._idle: list[Grip] = []
         self._events: list[Event] = []
         self.progress: dict[str, Frame] = {}
+        self._surroundings = surroundings_frame(around.outlet)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `read` has something."""
@@ -124,88 +110,78 @@ class KeeperPool:
 
     def start(self, run: StartRun) -> None:
         """Have a run started; its events tell how that went."""
-        try:
-            grip = self._grip_for(run)
-        except OSError as fault:
-            self._not_started(run.run_id, f"no keeper could be made: {fault.strerror}")
-            return
+        payload = self._payloads[run.code]
+        spec = start_frame(
+            run,
+            payload,
+            log=self.log_of(run.run_id),
+            spool=self.spool_of(run.run_id),
+            around=self._around,
+        )
+        while True:
+            try:
+                grip = self._grip_for(run.sequence)
+            except OSError as fault:
+                text = f"no keeper could be made: {fault.strerror}"
+                self._not_started(run.run_id, text)
+                return
+            try:
+                grip.channel.send(spec)
+            except ChannelClosed:
+                # It died idle, and has not read a word of this run.
+                self._lose(grip)
+                continue
+            break
         grip.run_id = run.run_id
         self._grips[run.run_id] = grip
-        self._send(grip, self._spec(run))
+        self._watch(grip)
+        if not self._idle:
+            # The next run shall not wait for an interpreter to start.
+            self.warm()
 
-    def _grip_for(self, run: StartRun) -> _Grip:
-        if run.sequence is None:
-            return self._idle.pop() if self._idle else self._new_grip()
-        grip = self._sequences.get(run.sequence)
-        if grip is None:
-            grip = self._sequences[run.sequence] = self._new_grip()
-            grip.sequence = run.sequence
+    def _grip_for(self, sequence: str | None) -> Grip:
+        """Return a keeper for a run; a sequence has its own.
+
+        Raises:
+            OSError: If the system has no process or descriptor left.
+        """
+        if sequence is not None and sequence in self._sequences:
+            return self._sequences[sequence]
+        grip = self._idle.pop() if self._idle else self._new_grip()
+        if sequence is not None:
+            grip.sequence = sequence
+            self._sequences[sequence] = grip
         return grip
 
     def warm(self) -> None:
-        """Have one keeper ready before the first run is due."""
+        """Have one keeper ready before the next run is due."""
         try:
-            self._idle.append(self._new_grip())
+            grip = self._new_grip()
         except OSError as fault:
             log.warning("cannot make a keeper ahead of time: %s", fault)
+            return
+        grip.idle_since = self._clock.now().monotonic
+        self._idle.append(grip)
 
-    def _new_grip(self) -> _Grip:
+    def _new_grip(self) -> Grip:
         """Start a keeper; it takes orders at once and acts when it is up.
 
         Raises:
             OSError: If the system has no process or descriptor left.
         """
-        ours, theirs = socket.socketpair()
-        try:
-            process = self._context.Process(
-                target=keeper.main,
-                name="procsched-keeper",
-                args=(Inherited(theirs.fileno()), Inherited(self._around.wake_fd)),
-            )
-            process.start()
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        grip = _Grip(process, Channel(ours.detach()))
+        grip = Grip.launch(self._context, self._around.wake_fd)
         self._keepers.add(grip)
         self._selector.register(
             grip.channel, selectors.EVENT_READ, lambda: self._hear(grip)
         )
         self._selector.register(
-            process.sentinel, selectors.EVENT_READ, lambda: self._bury(grip)
+            grip.process.sentinel, selectors.EVENT_READ, lambda: self._bury(grip)
         )
+        with contextlib.suppress(ChannelClosed):
+            # Dead already, which its sentinel tells.
+            grip.channel.send(self._surroundings)
+            self._watch(grip)
         return grip
-
-    def _spec(self, run: StartRun) -> Frame:
-        payload = self._payloads[run.code]
-        limits = run.limits
-        spec = {
-            "kind": "start",
-            "run_id": run.run_id,
-            "job": run.job,
-            "nominal_time": run.nominal_time.isoformat(),
-            "attempt": run.attempt,
-            "log": str(self.log_of(run.run_id)),
-            "spool": str(self.spool_of(run.run_id)),
-            "outlet": self._around.outlet,
-            "echo": self._around.echo,
-            # A command takes the place of its process, so it has one of its own.
-            "persistent": run.sequence is not None and payload.command is None,
-            "limits": {
-                **{name: limits.seconds(name) for name in ("wall", "cpu", "startup")},
-                **{
-                    name: limits.bytes(name)
-                    for name in ("memory", "file_size", "output")
-                },
-                "grace": limits.seconds("grace"),
-                "processes": limits.processes,
-                "open_files": limits.open_files,
-                "required": limits.required,
-            },
-        }
-        return {**spec, **payload.to_frame()}
 
     def stop(self, run_id: str, cause: str, text: str, grace_seconds: float) -> None:
         """Have a run climb the stop ladder."""
@@ -228,10 +204,9 @@ class KeeperPool:
         if grip is None:
             return
         log.warning("the keeper of run %s does not answer: killed", run_id)
-        self._kill_grip(grip)
         self._lose(grip)
 
-    def _send(self, grip: _Grip, frame: Frame) -> None:
+    def _send(self, grip: Grip, frame: Frame) -> None:
         try:
             grip.channel.send(frame)
         except ChannelClosed:
@@ -239,7 +214,7 @@ class KeeperPool:
             return
         self._watch(grip)
 
-    def _watch(self, grip: _Grip) -> None:
+    def _watch(self, grip: Grip) -> None:
         events = selectors.EVENT_READ
         if grip.channel.wants_to_write:
             events |= selectors.EVENT_WRITE
@@ -249,6 +224,7 @@ class KeeperPool:
         """Return what keepers have said since the last call."""
         for key, _ in self._selector.select(0):
             key.data()
+        self._retire()
         events, self._events = self._events, []
         return events
 
@@ -257,7 +233,9 @@ class KeeperPool:
         """Whether `read` has something that no descriptor tells."""
         return bool(self._events)
 
-    def _hear(self, grip: _Grip) -> None:
+    def _hear(self, grip: Grip) -> None:
+        if grip.dismissed:
+            return
         try:
             grip.channel.flush()
             frames = grip.channel.receive()
@@ -268,7 +246,8 @@ class KeeperPool:
         for frame in frames:
             self._take(grip, frame)
 
-    def _take(self, grip: _Grip, frame: Frame) -> None:
+    def _take(self, grip: Grip, frame: Frame) -> None:
+        grip.up = True
         run_id = frame.get("run_id")
         if run_id is None or run_id != grip.run_id:
             # The word of a run that has been settled already.
@@ -278,32 +257,40 @@ class KeeperPool:
                 grip.goal = identify(frame["pid"])
                 now = self._clock.now()
                 self._events.append(WorkerStarted(now, run_id, frame["pid"]))
-            case "progress" | "heartbeat" | "lingered":
+            case "progress" | "heartbeat":
                 self.progress[run_id] = frame
             case "ended":
-                self._settle(grip, _report(frame))
+                self._settle(grip, report_of(frame))
             case kind:
                 log.warning("keeper of run %s says %r: not understood", run_id, kind)
 
-    def _settle(self, grip: _Grip, report: Report) -> None:
+    def _settle(self, grip: Grip, report: Report) -> None:
         run_id = grip.run_id
         assert run_id is not None  # noqa: S101 - only a grip with a run is settled
         self._events.append(WorkerEnded(self._clock.now(), run_id, report))
         del self._grips[run_id]
         self.progress.pop(run_id, None)
         grip.run_id = grip.goal = None
-        if grip.sequence is not None:
-            return
-        if len(self._idle) < SPARE_KEEPERS:
+        if grip.sequence is None:
+            grip.idle_since = self._clock.now().monotonic
             self._idle.append(grip)
-        else:
-            self._dismiss(grip)
 
-    def _not_started(self, run_id: str, text: str) -> None:
-        report = Report(verdict="start_failed", verdict_text=text)
+    def _retire(self) -> None:
+        """Let keepers go that have been idle for long; the last used stay."""
+        if len(self._idle) <= SPARE_KEEPERS:
+            return
+        long_ago = self._clock.now().monotonic - IDLE_SECONDS
+        extra = self._idle[:-SPARE_KEEPERS]
+        for grip in extra:
+            if grip.idle_since <= long_ago:
+                self._idle.remove(grip)
+                self._dismiss(grip)
+
+    def _not_started(self, run_id: str, reason: str) -> None:
+        report = Report(verdict="start_failed", verdict_text=reason)
         self._events.append(WorkerEnded(self._clock.now(), run_id, report))
 
-    def _lose(self, grip: _Grip) -> None:
+    def _lose(self, grip: Grip) -> None:
         """Settle the run of a keeper that is gone, and clear away its tree."""
         self._dismiss(grip)
         if grip in self._idle:
@@ -313,74 +300,63 @@ class KeeperPool:
         run_id = grip.run_id
         if run_id is None:
             return
-        killed = kill_orphans(run_id, grip.goal)
+        # It may live, and only be out of order.
+        grip.process.kill()
+        del self._grips[run_id]
+        grip.run_id = None
+        self.progress.pop(run_id, None)
+        if not grip.up:
+            self._not_started(run_id, "its keeper died before it was up")
+            return
+        killed = kill_orphans(Traces(run_id, grip.mark, grip.goal))
         log.warning("the keeper of run %s is gone; %d orphans killed", run_id, killed)
         flags = ("its keeper was killed",)
         pid = None if grip.goal is None else grip.goal.pid
         report = Report(pid=pid, leftovers=killed, flags=flags)
         self._events.append(WorkerEnded(self._clock.now(), run_id, report))
-        del self._grips[run_id]
-        grip.run_id = None
 
-    def _dismiss(self, grip: _Grip) -> None:
+    def _dismiss(self, grip: Grip) -> None:
         """Let go of a keeper: the end of its channel sends it away."""
         if not grip.dismissed:
             grip.dismissed = True
             self._selector.unregister(grip.channel)
             grip.channel.close()
 
-    def _bury(self, grip: _Grip) -> None:
+    def _bury(self, grip: Grip) -> None:
         """Reap a keeper that is dead."""
-        if not grip.dismissed:
+        while not grip.dismissed:
+            # To the last word, which is the end of the channel.
             self._hear(grip)
-        if not grip.dismissed:
-            self._lose(grip)
         self._selector.unregister(grip.process.sentinel)
         self._keepers.discard(grip)
         grip.process.join()
         grip.process.close()
 
+    def forked(self) -> None:
+        """Let go of every keeper in a fork of this process; they are not its own."""
+        self._selector.close()
+        for grip in self._keepers:
+            if not grip.dismissed:
+                grip.channel.close()
+
     def close(self) -> None:
         """Send every keeper away and wait until all are gone."""
         for grip in tuple(self._keepers):
             self._dismiss(grip)
-        end = time.monotonic() + CLOSE_SECONDS
-        while self._keepers:
-            left = end - time.monotonic()
-            if left <= 0:
-                for grip in self._keepers:
-                    log.warning("keeper %d does not leave: killed", grip.process.pid)
-                    self._kill_grip(grip)
-            for key, _ in self._selector.select(left if left > 0 else None):
-                key.data()
+            if grip in self._idle:
+                # It holds nothing, and may still be on its way up.
+                grip.process.kill()
+        self._await_burials(CLOSE_SECONDS)
+        for grip in self._keepers:
+            log.warning("keeper %d does not leave: killed", grip.process.pid)
+            grip.process.kill()
+        self._await_burials(CLOSE_SECONDS)
+        for grip in self._keepers:
+            log.error("keeper %d survives SIGKILL: left behind", grip.process.pid)
         self._selector.close()
 
-    def _kill_grip(self, grip: _Grip) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            # Gone already: its burial follows.
-            grip.identity.send_signal(signal.SIGKILL)
-
-
-def _report(frame: Frame) -> Report:
-    """Return a keeper's word as the value the judge reads."""
-    cause = frame.get("cause") or (None, "")
-    usage = frame.get("usage")
-    memory = frame.get("memory_limit")
-    return Report(
-        cause=cause[0],
-        cause_text=cause[1],
-        verdict=frame.get("verdict"),
-        verdict_text=frame.get("text", ""),
-        result=frame.get("result"),
-        traceback=frame.get("traceback"),
-        pid=frame.get("pid"),
-        exit_code=frame.get("exit_code"),
-        signal=frame.get("signal"),
-        memory_limit_bytes=memory,
-        is_command=frame.get("is_command", False),
-        usage=None if usage is None else Usage(**usage),
-        output_tail=frame.get("output_tail", ""),
-        enforced_by=frame.get("enforced_by", {}),
-        leftovers=frame.get("leftovers", 0),
-        flags=tuple(frame.get("flags", ())),
-    )
+    def _await_burials(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._keepers and (left := end - time.monotonic()) > 0:
+            for key, _ in self._selector.select(left):
+                key.data()

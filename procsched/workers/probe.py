@@ -1,26 +1,43 @@
 """Whether the classes a configuration names can be loaded, tried in a process.
 
 A module that kills the interpreter when it is imported must not kill the
-scheduler, so the trial is made by a child.  Run as `python -m`, it reads its
-questions from standard input and answers each with a line of JSON.
+scheduler, so the trial is made by a child.  It reads its questions from standard
+input and answers each with a line of JSON.
 
-Imports: job, admission's rules by way of the caller; workers.
+Imports: admission, core.verdict, workers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from procsched.core.verdict import signal_name
+from procsched.workers.linux import open_pidfd
+from procsched.workers.payload import search_path
+from procsched.workers.word import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROBE_SECONDS: Final = 60.0
 """For one module to be imported: what a run itself is given."""
+
+_PROGRAM: Final = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from procsched.workers.probe import main; main({answers})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +67,71 @@ def probe(wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Finding]:
         found, fault = _ask([[target, dict(given)] for target, given in rest])
         findings += found
         if len(found) < len(rest):
+            # The one it stopped at; the others are tried by another child.
             findings.append(Finding(None, None, fault))
     return findings
 
 
 def _ask(questions: list[list[Any]]) -> tuple[list[Finding], str]:
     """Ask one process; return its answers and why there are no more."""
-    asked = json.dumps({"path": sys.path, "questions": questions})
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "procsched.workers.probe"],
-            input=asked.encode(),
-            stdout=subprocess.PIPE,
-            timeout=PROBE_SECONDS * len(questions),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        answered, why = late.stdout or b"", f"its import took over {PROBE_SECONDS:g} s"
-    else:
-        answered = done.stdout
-        why = f"importing it ended the interpreter with code {done.returncode}"
-    lines = [line for line in answered.split(b"\n") if line.startswith(b"{")]
-    return [Finding(**json.loads(line)) for line in lines], why
+    with tempfile.TemporaryFile() as asked, ExitStack() as opened:
+        asked.write(json.dumps(questions).encode())
+        asked.seek(0)
+        read, write = os.pipe()
+        opened.callback(os.close, read)
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM.format(path=search_path(), answers=write)],
+                stdin=asked,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(write,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(write)
+        try:
+            found, why = _hear(child, read, len(questions))
+        finally:
+            # With all that an import may have started in its session.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            code = child.wait()
+    return found, why or _left(code)
+
+
+def _left(code: int) -> str:
+    if code < 0:
+        return f"importing it ended the interpreter by {signal_name(-code)}"
+    return f"importing it ended the interpreter with code {code}"
+
+
+def _hear(
+    child: subprocess.Popen[bytes], answers: int, expected: int
+) -> tuple[list[Finding], str]:
+    """Read answers until all are there, the child is dead, or one takes too long."""
+    found: list[Finding] = []
+    rest = b""
+    with ExitStack() as opened:
+        ends = [answers]
+        if (pidfd := open_pidfd(child.pid)) is not None:
+            opened.callback(os.close, pidfd)
+            ends.append(pidfd)
+        deadline = time.monotonic() + PROBE_SECONDS
+        while len(found) < expected:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return found, f"its import took over {PROBE_SECONDS:g} s"
+            ready, _, _ = select.select(ends, [], [], left)
+            # A process that an import has started may hold the answers' other end,
+            # so the end of the child is the end of the answers.
+            data = os.read(answers, 65536) if answers in ready else b""
+            if ready and not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            found += [Finding(**json.loads(line)) for line in lines]
+            if lines:
+                deadline = time.monotonic() + PROBE_SECONDS
+    return found, ""
 
 
 def _try(target: str, arguments: dict[str, Any]) -> Finding:
@@ -81,10 +141,9 @@ def _try(target: str, arguments: dict[str, Any]) -> Finding:
     try:
         job = load_target(target, arguments)
         name = check_job(job)
+        return Finding(name, _plain(type(job).limits), None)
     except BaseException as fault:  # noqa: BLE001 - importing runs the user's code
-        text = " ".join(str(fault).split())
-        return Finding(None, None, f"{type(fault).__name__}: {text}")
-    return Finding(name, _plain(type(job).limits), None)
+        return Finding(None, None, one_line(fault))
 
 
 def _plain(limits: Any) -> dict[str, Any] | None:
@@ -96,16 +155,18 @@ def _plain(limits: Any) -> dict[str, Any] | None:
     }
 
 
-def main() -> None:
-    """Answer the questions on standard input, a line each."""
-    asked = json.load(sys.stdin)
-    sys.path[:] = asked["path"]
-    answers = sys.stdout
-    # What a module prints when it is imported is no answer.
-    sys.stdout = sys.stderr
-    for target, arguments in asked["questions"]:
-        print(json.dumps(asdict(_try(target, arguments))), file=answers, flush=True)
+def main(answers: int) -> None:
+    """Answer the questions on standard input, a line each.
 
-
-if __name__ == "__main__":
-    main()
+    Args:
+        answers: Where to write; what a module prints when it is imported is no
+            answer, and goes to standard error.
+    """
+    os.set_inheritable(answers, False)
+    questions = json.load(sys.stdin)
+    os.dup2(2, 1)
+    for target, arguments in questions:
+        found = json.dumps(asdict(_try(target, arguments))) + "\n"
+        os.write(answers, found.encode())
+    # Exit handlers and threads of the modules are nobody's concern here.
+    os._exit(0)

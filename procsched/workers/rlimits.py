@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import signal
 from typing import Any, Final
 
 _KINDS: Final = {
@@ -19,6 +20,11 @@ _KINDS: Final = {
     "open_files": resource.RLIMIT_NOFILE,
     "file_size": resource.RLIMIT_FSIZE,
 }
+
+
+_ALL: Final = frozenset(
+    getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
+)
 
 
 class LimitRefused(Exception):  # noqa: N818 - becomes a start_failed, not an error
@@ -67,35 +73,52 @@ def apply(limits: dict[str, Any]) -> None:
         _set("cpu", resource.RLIMIT_CPU, soft, soft + 1)
 
 
-class ForOneRun:
-    """Soft limits on a process that goes on after the run."""
+def apply_softly(limits: dict[str, Any]) -> None:
+    """Put the limits on this process for one run, so that they can be put back.
 
-    def __init__(self) -> None:
-        self._before: list[tuple[int, tuple[int, int]]] = []
+    Raises:
+        LimitRefused: If the kernel refuses one.
+    """
+    soft = {kind: limits.get(name) for name, kind in _KINDS.items()}
+    if limits.get("cpu") is not None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        spent = used.ru_utime + used.ru_stime
+        soft[resource.RLIMIT_CPU] = math.ceil(spent + limits["cpu"])
+    names = {kind: name for name, kind in _KINDS.items()}
+    for kind, value in soft.items():
+        if value is not None:
+            hard = resource.getrlimit(kind)[1]
+            if hard != resource.RLIM_INFINITY:
+                value = min(value, hard)  # noqa: PLW2901 - no more than there is
+            _set(names.get(kind, "cpu"), kind, value, hard)
 
-    def apply(self, limits: dict[str, Any]) -> None:
-        """Put the limits on this process.
 
-        Raises:
-            LimitRefused: If the kernel refuses one.
-        """
-        for name, kind in _KINDS.items():
-            if limits.get(name) is not None:
-                self._lower(name, kind, limits[name])
-        if limits.get("cpu") is not None:
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            spent = used.ru_utime + used.ru_stime
-            self._lower("cpu", resource.RLIMIT_CPU, math.ceil(spent + limits["cpu"]))
+def snapshot() -> dict[int, tuple[int, int]]:
+    """Return this process's limits, to be put back."""
+    return {kind: resource.getrlimit(kind) for kind in _ALL}
 
-    def _lower(self, name: str, kind: int, soft: int) -> None:
-        values = resource.getrlimit(kind)
-        self._before.append((kind, values))
-        _set(name, kind, soft, values[1])
 
-    def restore(self) -> None:
-        """Put the process's own limits back."""
-        for kind, values in self._before:
+def put_back(limits: dict[int, tuple[int, int]]) -> None:
+    """Make this process's limits what they were.
+
+    Raises:
+        OSError, ValueError: If one was lowered for good.
+    """
+    for kind, values in limits.items():
+        if resource.getrlimit(kind) != values:
             resource.setrlimit(kind, values)
+
+
+def cause_of_kill(
+    limits: dict[str, Any], code: int | None, usage: dict[str, Any]
+) -> tuple[str, str] | None:
+    """Return the cause of a kill that the kernel made for one of the limits."""
+    cpu = limits["cpu"]
+    used = usage["cpu_user"] + usage["cpu_system"]
+    if cpu is not None and code == -signal.SIGKILL and used >= cpu:
+        # The hard limit, of a job that ignores SIGXCPU (setrlimit(2)).
+        return "limit_exceeded", f"over its CPU time limit of {cpu:g} s (SIGKILL)"
+    return None
 
 
 def _set(name: str, kind: int, soft: int, hard: int) -> None:

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,11 +22,21 @@ from procsched.workers.linux import open_pidfd, send_signal
 
 if TYPE_CHECKING:
     import resource
+    from collections.abc import Iterable
 
 SWEEP_SECONDS: Final = 5.0
 """How long a sweep goes on; what survives SIGKILL that long is unkillable."""
 
+TRACKER_SECONDS: Final = 0.5
+"""How long multiprocessing's resource tracker may take to clear up.
+
+It leaves by itself, in some 20 ms, once nobody holds its pipe; killed earlier it
+would leave shared memory and semaphores in /dev/shm.
+"""
+
 _PAGE_SECONDS: Final = 0.02
+
+_TRACKER: Final = b"multiprocessing.resource_tracker"
 
 
 @dataclass(slots=True)
@@ -33,15 +44,15 @@ class Sweep:
     """What a sweep found.
 
     Attributes:
-        killed: Processes that were still alive.
+        struck: Processes that were still alive, and were killed.
         unkillable: Processes that survived SIGKILL.
-        reaped: Resource usage of each process that ended.
+        reaped: Resource usage of each process that ended, with its pid.
         statuses: Wait status by pid.
     """
 
-    killed: int = 0
+    struck: set[int] = field(default_factory=set)
     unkillable: list[int] = field(default_factory=list)
-    reaped: list[resource.struct_rusage] = field(default_factory=list)
+    reaped: list[tuple[int, resource.struct_rusage]] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
 
 
@@ -58,7 +69,9 @@ def children(pid: int) -> list[int]:
         # The process, or one of its threads, is gone; or a kernel without
         # CONFIG_PROC_CHILDREN.
         return found or _children_by_psutil(pid)
-    except ProcessLookupError:
+    except OSError:
+        # Gone in the middle (ESRCH), or no descriptor left to look with; whoever
+        # sweeps looks again.
         return found
     return found
 
@@ -68,7 +81,7 @@ def _children_by_psutil(pid: int) -> list[int]:
 
     try:
         return [each.pid for each in psutil.Process(pid).children()]
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return []
 
 
@@ -86,22 +99,37 @@ def is_zombie(pid: int) -> bool:
     """Return whether a process is dead and only waits to be reaped."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    except FileNotFoundError:
+        return Path("/proc/self").exists() or _is_zombie_by_psutil(pid)
+    except ProcessLookupError:
         return True
     return stat.rpartition(")")[2].split()[0] in "ZX"
 
 
-def reap(sweep: Sweep) -> None:
-    """Take the exit status of every child that is dead, without waiting."""
+def _is_zombie_by_psutil(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def reap(sweep: Sweep) -> bool:
+    """Take the exit status of every child that is dead, without waiting.
+
+    Returns:
+        Whether this process has no child left.
+    """
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
-            return
+            return True
         if not pid:
-            return
+            return False
         sweep.statuses[pid] = status
-        sweep.reaped.append(usage)
+        sweep.reaped.append((pid, usage))
 
 
 def sweep_descendants(sweep: Sweep, *, spare: int | None = None) -> None:
@@ -111,40 +139,70 @@ def sweep_descendants(sweep: Sweep, *, spare: int | None = None) -> None:
         sweep: Filled in.
         spare: A child that lives on; what is below it does not.
     """
-    struck: set[int] = set()
     end = time.monotonic() + SWEEP_SECONDS
-    while True:
-        reap(sweep)
-        alive = [
-            pid
-            for pid in descendants(os.getpid())
-            if pid != spare and not is_zombie(pid)
-        ]
-        if not alive:
-            break
-        if time.monotonic() > end:
+    trackers_end: float | None = None
+    while not reap(sweep):
+        alive = _alive(spare)
+        now = time.monotonic()
+        if now > end:
             sweep.unkillable = alive
             break
-        _strike(alive, struck)
-    sweep.killed += len(struck)
-    reap(sweep)
+        victims = [pid for pid in alive if not _is_tracker(pid)]
+        if victims:
+            _strike(victims, sweep.struck)
+            continue
+        if trackers_end is None:
+            trackers_end = now + TRACKER_SECONDS
+        if alive and now <= trackers_end:
+            _await_any(alive)
+        elif alive:
+            _strike(alive, sweep.struck)
+        elif spare is None:
+            # That there are none is wait4's to say: a list of children can miss one
+            # while another leaves (proc(5)), and a dead main thread is a zombie
+            # whose other threads live on.
+            _strike(descendants(os.getpid()), set())
+        else:
+            break
 
 
-def _strike(pids: list[int], struck: set[int]) -> None:
-    """Kill processes and wait a moment for their deaths."""
-    waiting = []
-    for pid in pids:
-        pidfd = open_pidfd(pid)
-        if send_signal(pidfd, pid, signal.SIGKILL):
-            struck.add(pid)
-        if pidfd is not None:
-            waiting.append(pidfd)
-    if waiting:
+def _alive(spare: int | None) -> list[int]:
+    """Return what is below this process, without the spared and its tracker."""
+    spared = set() if spare is None else {spare}
+    if spare is not None:
+        spared.update(filter(_is_tracker, children(spare)))
+    below = descendants(os.getpid())
+    return [pid for pid in below if pid not in spared and not is_zombie(pid)]
+
+
+def _is_tracker(pid: int) -> bool:
+    try:
+        return _TRACKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _strike(pids: Iterable[int], struck: set[int]) -> None:
+    """Kill processes and wait a moment for a death."""
+    with ExitStack() as opened:
         poll = select.poll()
-        for pidfd in waiting:
-            poll.register(pidfd, select.POLLIN)
+        for pid in pids:
+            pidfd = open_pidfd(pid)
+            if pidfd is not None:
+                opened.callback(os.close, pidfd)
+                poll.register(pidfd, select.POLLIN)
+            if send_signal(pidfd, pid, signal.SIGKILL):
+                struck.add(pid)
         poll.poll(_PAGE_SECONDS * 1000)
-    else:
-        time.sleep(_PAGE_SECONDS)
-    for pidfd in waiting:
-        os.close(pidfd)
+
+
+def _await_any(pids: Iterable[int]) -> None:
+    """Wait a moment, or until one of the processes is dead."""
+    with ExitStack() as opened:
+        poll = select.poll()
+        for pid in pids:
+            pidfd = open_pidfd(pid)
+            if pidfd is not None:
+                opened.callback(os.close, pidfd)
+                poll.register(pidfd, select.POLLIN)
+        poll.poll(_PAGE_SECONDS * 1000)

@@ -1,0 +1,84 @@
+"""The fork of a run's process, and the lines that join it to its keeper.
+
+Imports: workers.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from procsched.workers import goal
+from procsched.workers.channel import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procsched.workers.channel import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that has not been reaped, and our ends of its lines.
+
+    Attributes:
+        channel: Where its word comes from.
+        output: Read end of its stdout and stderr.
+        crash: A file its stacks are dumped to.
+        mailbox: Where its word is if it has closed its channel.
+    """
+
+    pid: int
+    channel: int
+    output: int
+    crash: int
+    mailbox: Mailbox
+
+    @classmethod
+    def fork(
+        cls,
+        entry: Callable[[Frame, goal.Lines, int], NoReturn],
+        spec: Frame,
+        wake: int,
+    ) -> Self:
+        """Fork a process for a run.
+
+        Raises:
+            OSError: If the system has no process or descriptor left.
+        """
+        keeper = os.getpid()
+        with ExitStack() as theirs, ExitStack() as ours:
+            near, far = socket.socketpair()
+            ours.callback(near.close)
+            theirs.callback(far.close)
+            read, write = os.pipe()
+            ours.callback(os.close, read)
+            theirs.callback(os.close, write)
+            crash = _unnamed_file()
+            ours.callback(os.close, crash)
+            mailbox = Mailbox()
+            ours.callback(mailbox.close)
+            pid = os.fork()
+            if not pid:
+                try:
+                    os.dup2(write, 1)
+                    os.dup2(write, 2)
+                    lines = goal.Lines(far.fileno(), wake, crash, mailbox)
+                    entry(spec, lines, keeper)
+                finally:
+                    # Whatever happened: the keeper's frames are not the child's.
+                    os._exit(goal.EX_SOFTWARE)
+            ours.pop_all()
+            return cls(pid, near.detach(), read, crash, mailbox)
+
+
+def _unnamed_file() -> int:
+    """Return a descriptor of a file that no name leads to."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("procsched-stacks")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
