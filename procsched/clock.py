@@ -52,10 +52,16 @@ def local_zone() -> tzinfo:
         zone = _named_zone(target.split("/zoneinfo/", 1)[1])
         if zone is not None:
             return zone
-    if link.is_file():
-        with link.open("rb") as data:
+    return _copied_zone(link) or ZoneInfo("UTC")
+
+
+def _copied_zone(file: Path) -> ZoneInfo | None:
+    try:
+        with file.open("rb") as data:
             return ZoneInfo.from_file(data, key="localtime")
-    return ZoneInfo("UTC")
+    except (OSError, ValueError):
+        # Not there, or no zone file: what localtime(3) takes for UTC.
+        return None
 
 
 def _named_zone(name: str) -> ZoneInfo | None:

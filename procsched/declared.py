@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from procsched.admission import check_name
 from procsched.core.policy import Limits
 from procsched.errors import ConfigError, JobError
 from procsched.job import CommandJob
@@ -14,6 +15,8 @@ from procsched.workers.payload import Payload, pack
 from procsched.workers.probe import Finding, probe
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from procsched.config.settings import JobDeclaration, Settings
 
 
@@ -26,45 +29,66 @@ class Declared(NamedTuple):
     limits: Limits | None
 
 
-def payloads_of(settings: Settings) -> list[Declared]:
+def payloads_of(settings: Settings, taken: Collection[str] = ()) -> list[Declared]:
     """Return the declared jobs, in the order of the file.
+
+    Args:
+        taken: Names that are scheduled already.
 
     Raises:
         ConfigError: If any cannot be made; it names them all.
     """
     classes = [each for each in settings.jobs if each.target is not None]
     found = probe([(each.target or "", each.arguments) for each in classes])
-    findings = dict(zip(map(id, classes), found, strict=True))
+    findings = iter(found)
+    names = set(taken)
+    declared: list[Declared] = []
     faults: list[str] = []
-    declared = [
-        _declared(each, findings.get(id(each)), faults) for each in settings.jobs
-    ]
-    names: set[str] = set()
-    for each in filter(None, declared):
-        if each.name in names:
-            position = each.declaration.position
-            faults.append(f"{position}: name: {each.name!r}: is taken by another job")
-        names.add(each.name)
+    for said in settings.jobs:
+        finding = None if said.target is None else next(findings)
+        try:
+            made = _declared(said, finding)
+            if made.name in names:
+                raise _fault(said, "name", made.name, "is taken by another job")
+        except ConfigError as fault:
+            faults.append(fault.problem)
+        else:
+            names.add(made.name)
+            declared.append(made)
     if faults:
         raise ConfigError("\n".join(faults), remedy="Correct these jobs")
-    return [each for each in declared if each is not None]
+    return declared
 
 
-def _declared(
-    said: JobDeclaration, finding: Finding | None, faults: list[str]
-) -> Declared | None:
+def _declared(said: JobDeclaration, finding: Finding | None) -> Declared:
+    """Make one job ready.
+
+    Raises:
+        ConfigError: If it cannot be made.
+    """
     if finding is None:
+        name = _named(said, said.name)
         try:
-            job = CommandJob(said.name or "", said.command, env=said.env, cwd=said.cwd)
+            job = CommandJob(name, said.command, env=said.env, cwd=said.cwd)
         except JobError as fault:
-            faults.append(f"{said.position}: command: {fault}")
-            return None
-        return Declared(said.name or "", pack(job), said, None)
+            raise _fault(said, "command", list(said.command), fault.problem) from None
+        return Declared(name, pack(job), said, None)
     if finding.fault is not None:
-        faults.append(
-            f"{said.position}: job: {said.target!r}: cannot be made: {finding.fault}"
-        )
-        return None
+        raise _fault(said, "job", said.target, f"cannot be made: {finding.fault}")
     limits = None if finding.limits is None else Limits(**finding.limits)
     payload = Payload(target=said.target, arguments=said.arguments)
-    return Declared(said.name or finding.name or "", payload, said, limits)
+    name = _named(said, said.name or finding.name)
+    return Declared(name, payload, said, limits)
+
+
+def _named(said: JobDeclaration, name: str | None) -> str:
+    try:
+        return check_name(name, "the job")
+    except JobError as fault:
+        raise _fault(said, "name", name, fault.remedy) from None
+
+
+def _fault(said: JobDeclaration, key: str, value: object, rule: str) -> ConfigError:
+    return ConfigError(
+        f"{said.position}: {key}: {value!r}: {rule}", remedy="Correct this job"
+    )

@@ -5,28 +5,31 @@ Imports: everything below, by name.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import tempfile
+import weakref
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from procsched.audit.agents import AuditAgent, ConsoleAgent, FileAgent, HttpAgent
 from procsched.audit.outlet import central
+from procsched.loans import lend
 from procsched.store.directory import StateDirectory
-from procsched.store.history import SqliteHistory
+from procsched.store.history import SqliteHistory, read_runs
 from procsched.supervisor import Inbox, Supervisor
 from procsched.workers.pool import KeeperPool, Surroundings
 
 if TYPE_CHECKING:
-    import os
     import threading
     from collections.abc import Iterable, Mapping
 
-    from procsched.audit.central import CentralAuditor
     from procsched.clock import Clock
-    from procsched.config.settings import AuditSettings, Settings
+    from procsched.config.settings import Settings
     from procsched.core.messages import Command
     from procsched.core.plan import Plan
+    from procsched.core.run import RunRecord
     from procsched.workers.payload import Payload
 
 FLUSH_SECONDS: Final = 5.0
@@ -34,6 +37,9 @@ FLUSH_SECONDS: Final = 5.0
 
 OUTLET: Final = "procsched.audit.outlet"
 """The module a run's process joins its Auditor with, known to it by name."""
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+"""Those of this process, for the moment it is forked."""
 
 
 class Engine:
@@ -58,23 +64,16 @@ class Engine:
         clock: Clock,
         inbox: Inbox,
     ) -> None:
-        self._private: tempfile.TemporaryDirectory[str] | None = None
-        place = state_dir or settings.state_dir
-        if place is None:
-            self._private = tempfile.TemporaryDirectory(
-                prefix="procsched-", ignore_cleanup_errors=True
-            )
-            place = self._private.name
+        place = state_dir or settings.state_dir or self._private_place()
         with ExitStack() as parts:
             directory = StateDirectory(Path(place).absolute())
             parts.callback(directory.release)
-            self.history_path = directory.history
+            self._history_path = directory.history
             history = SqliteHistory(directory.history)
             parts.callback(history.close)
             auditor = central()
             parts.callback(auditor.flush, FLUSH_SECONDS)
-            for name, agent in _agents(settings.audit).items():
-                _lend(auditor, name, agent, parts)
+            lend(auditor, settings.audit, parts)
             around = Surroundings(
                 wake_fd=auditor.wake_fd,
                 logs=directory.logs,
@@ -93,7 +92,20 @@ class Engine:
                 inbox=inbox,
             )
             parts.callback(self._supervisor.close)
+            self._forked = (directory.forked, inbox.forked, self._pool.forked)
+            _engines.add(self)
+            parts.callback(_engines.discard, self)
             self._parts = parts.pop_all()
+
+    def _private_place(self) -> str:
+        """Make a directory that goes with this object, for runs() answers after it.
+
+        In the process that made it, that is: a fork ends as well, and must leave
+        its parent's files alone.
+        """
+        place = tempfile.mkdtemp(prefix="procsched-")
+        weakref.finalize(self, _remove, place, os.getpid())
+        return place
 
     def run(self, pending: Iterable[Command], ready: threading.Event) -> None:
         """Be the loop until the plan is finished, then give everything back.
@@ -108,38 +120,34 @@ class Engine:
             ready.set()
             self._supervisor.run()
 
+    def runs(self, job: str | None, limit: int) -> list[RunRecord]:
+        """Return records from the history, newest first; from any thread.
 
-def _agents(audit: AuditSettings) -> dict[str, AuditAgent | None]:
-    """Return the agents a configuration asks for; None to take one away."""
-    agents: dict[str, AuditAgent | None] = {}
-    if audit.console is False:
-        agents["console"] = None
-    elif audit.console == "json":
-        agents["console"] = ConsoleAgent(json_lines=True)
-    if audit.file is not None:
-        file = audit.file
-        agents[f"file {file.path}"] = FileAgent(
-            file.path, max_bytes=file.max_bytes, keep=file.keep
-        )
-    if audit.http is not None:
-        http = audit.http
-        agents[f"http {http.url}"] = HttpAgent(
-            http.url, timeout=http.timeout.total_seconds(), headers=dict(http.headers)
-        )
-    return agents
+        Raises:
+            StateDirectoryError: If it cannot be read.
+        """
+        return read_runs(self._history_path, job, limit)
+
+    def forked(self) -> None:
+        """Let go of what a fork of this process must not hold.
+
+        A copy of a keeper's channel would keep it from seeing that this process
+        is dead, and a copy of the lock would own the directory after it.
+        """
+        for part in self._forked:
+            part()
 
 
-def _lend(
-    auditor: CentralAuditor, name: str, agent: AuditAgent | None, parts: ExitStack
-) -> None:
-    """Give the program's auditor an agent for as long as the engine lives."""
-    present = name in {each.name for each in auditor.agents()}
-    if present and name == "console":
-        auditor.remove_agent(name)
-        parts.callback(auditor.add_agent, name, ConsoleAgent())
-    elif present:
-        # Another scheduler of this program has the same configuration.
-        return
-    if agent is not None:
-        auditor.add_agent(name, agent)
-        parts.callback(auditor.remove_agent, name)
+def _remove(place: str, pid: int) -> None:
+    if pid == os.getpid():
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _after_fork() -> None:
+    for engine in tuple(_engines):
+        with contextlib.suppress(OSError):
+            # It was being taken apart when the fork came: closed already.
+            engine.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,60 +1,44 @@
 """The facade: what a program holds, and the only place that names concrete parts.
 
-Nothing heavy is imported before `start()`: a script that names Scheduler is
-executed again in the process of every run whose job it defines.
+Nothing heavy is imported before a Scheduler is made: a script that names it is
+executed again in the process of every run whose job it defines, and there a
+Scheduler is inert.
 
 Imports: everything below, by name.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
 import os
-import secrets
-import signal
-import socket
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
-from procsched.admission import check_job, check_schedule_config
-from procsched.clock import SystemClock, local_zone
-from procsched.core.messages import (
-    Answer,
-    Asked,
-    CancelRequested,
-    Command,
-    PauseRequested,
-    Question,
-    Request,
-    ResumeRequested,
-    ScheduleRequested,
-    ShutdownRequested,
-    Stage,
-    StopRequested,
-    TriggerRequested,
+from procsched.admission import (
+    check_id,
+    check_job,
+    check_limit,
+    check_limits,
+    check_run_continuous,
+    check_run_id,
+    check_schedule_config,
+    check_settings,
+    check_state_dir,
 )
-from procsched.core.plan import Plan
-from procsched.core.schedule import Schedule
-from procsched.errors import ProcschedError, SchedulerError
-from procsched.supervisor import Inbox
+from procsched.errors import SchedulerError
 from procsched.workers.mainmodule import SchedulerReached, making_main
-from procsched.workers.payload import Payload, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from datetime import datetime
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
     from procsched.config.schedule import ScheduleConfig
     from procsched.config.settings import Settings
     from procsched.core.entry import JobRecord
-    from procsched.core.moment import Moment
     from procsched.core.run import RunRecord
     from procsched.engine import Engine
     from procsched.job import Job
+    from procsched.supervisor import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +56,7 @@ class Scheduler:
 
     Raises:
         ConfigError: If no settings are given and the file is faulty.
+        SchedulerError: If an argument is of another kind.
     """
 
     def __init__(
@@ -84,34 +69,29 @@ class Scheduler:
         self._inert = making_main()
         if self._inert:
             return
-        if settings is None:
-            from procsched.config.loader import ConfigLoader
+        from procsched.clock import SystemClock, local_zone
+        from procsched.core.plan import Plan
+        from procsched.host import processors
+        from procsched.life import Life
+        from procsched.register import Register
 
-            settings = ConfigLoader.settings()
-        self._settings = settings
+        self._settings = check_settings(settings)
+        self._state_dir = check_state_dir(state_dir)
         self._in_thread = separate_thread
-        self._state_dir = state_dir
         self._clock = SystemClock()
         self._zone = local_zone()
-        self._payloads: dict[str, Payload] = {}
-        self._sequences: dict[ScheduleConfig, str] = {}
         self._plan = Plan(
             run_prefix=_new_prefix(),
-            slots=settings.max_parallel or _processors(),
+            slots=self._settings.max_parallel or processors(),
             ends_when_idle=not separate_thread,
         )
-        self._lock = threading.RLock()
-        self._pending: list[Command] = []
-        self._inbox: Inbox | None = None
-        self._engine: Engine | None = None
-        self._loop: int | None = None
-        self._thread: threading.Thread | None = None
-        self._said_continuous = False
-        self._signals_seen = 0
-        self._ready = threading.Event()
-        self._ended = threading.Event()
-        self._fault: BaseException | None = None
-        log.info("configuration: %s", settings.source)
+        self._life = Life(self._plan, clock=self._clock, in_thread=separate_thread)
+        self._register = Register(
+            self._life, settings=self._settings, clock=self._clock, zone=self._zone
+        )
+        log.info("configuration: %s", self._settings.source)
+        for warning in self._settings.warnings:
+            log.warning("%s", warning)
 
     def schedule_job(
         self,
@@ -133,63 +113,20 @@ class Scheduler:
         Raises:
             JobError: If it is no job, or cannot be sent to a child.
             DuplicateJobError: If its name is taken.
+            ScheduleConfigError: If the schedule is none.
             SchedulerError: If the scheduler is shutting down or has ended.
         """
         if self._inert:
             return job.name()
+        from procsched.workers.payload import pack
+
         name = check_job(job)
-        if run_continuous is not None and not isinstance(run_continuous, bool):
-            raise SchedulerError(
-                f"run_continuous={run_continuous!r} is neither true nor false",
-                remedy="Pass True, False, or None to leave it as it is",
-            )
+        continuous = check_run_continuous(run_continuous)
         config = check_schedule_config(name, schedule_config)
-        return self._schedule(name, pack(job), config, run_continuous, type(job).limits)
-
-    def _schedule(
-        self,
-        name: str,
-        payload: Payload,
-        config: ScheduleConfig | None,
-        run_continuous: bool | None,  # noqa: FBT001
-        limits: Any = None,
-    ) -> str:
-        config = config or self._settings.schedule
-        now = self._clock.now()
-        code = f"{name}\0{secrets.token_hex(4)}"
-        schedule = Schedule(
-            job=name,
-            trigger=config.trigger(now.wall, self._zone),
-            policy=config.policy(limits),
-            code=code,
-            sequence=self._sequence_of(config),
-            delay=config.delay(f"{name}@{socket.gethostname()}"),
+        limits = check_limits(job)
+        return self._register.add(
+            name, pack(job), config, limits, continuous=continuous
         )
-        self._payloads[code] = payload
-        if run_continuous is None and not self._said_continuous:
-            run_continuous = self._settings.run_continuous
-        try:
-            answer: str = self._ask(
-                lambda at, ticket: ScheduleRequested(
-                    at, ticket, schedule, run_continuous
-                )
-            )
-        except ProcschedError:
-            del self._payloads[code]
-            raise
-        self._said_continuous = True
-        return answer
-
-    def _sequence_of(self, config: ScheduleConfig) -> str | None:
-        """Return the worker that the jobs of one sequential schedule share."""
-        from procsched.constants import Sc
-
-        if config.mode != Sc.SEQUENTIAL:
-            return None
-        with self._lock:
-            return self._sequences.setdefault(
-                config, f"sequence-{len(self._sequences) + 1}"
-            )
 
     def schedule_declared(self) -> list[str]:
         """Schedule the jobs that the configuration declares.
@@ -198,26 +135,35 @@ class Scheduler:
             Their identifiers, in the order of the file.
 
         Raises:
-            ConfigError: If any cannot be loaded; then none is scheduled.
+            ConfigError: If any cannot be made, or its name is taken; then none
+                is scheduled.
         """
+        if self._inert:
+            return []
         from procsched.declared import payloads_of
 
-        found = payloads_of(self._settings)
-        return [
-            self._schedule(name, payload, declared.schedule, None, limits)
-            for name, payload, declared, limits in found
-        ]
+        with self._life.turn():
+            taken = {each.job for each in self.jobs()}
+            return [
+                self._register.add(
+                    each.name, each.payload, each.declaration.schedule, each.limits
+                )
+                for each in payloads_of(self._settings, taken)
+            ]
 
     def cancel_job(self, job_id: str, *, stop_run: bool = False) -> None:
         """Let a job fire no more; a run in progress is left alone.
 
         Args:
+            job_id: What `schedule_job` returned.
             stop_run: Stop its run in progress too.
 
         Raises:
             UnknownJobError: If there is no such job.
         """
-        self._ask(lambda at, ticket: CancelRequested(at, ticket, job_id, stop_run))
+        if self._inert:
+            return
+        self._register.remove(check_id(job_id), stop_run=stop_run)
 
     def pause(self, job_id: str) -> None:
         """Leave out a job's firings until it is resumed.
@@ -225,7 +171,12 @@ class Scheduler:
         Raises:
             UnknownJobError: If there is no such job.
         """
-        self._ask(lambda at, ticket: PauseRequested(at, ticket, job_id))
+        if self._inert:
+            return
+        from procsched.core.messages import PauseRequested
+
+        name = check_id(job_id)
+        self._life.ask(lambda at, ticket: PauseRequested(at, ticket, name))
 
     def resume(self, job_id: str) -> None:
         """Let a paused or suspended job fire again.
@@ -233,7 +184,12 @@ class Scheduler:
         Raises:
             UnknownJobError: If there is no such job.
         """
-        self._ask(lambda at, ticket: ResumeRequested(at, ticket, job_id))
+        if self._inert:
+            return
+        from procsched.core.messages import ResumeRequested
+
+        name = check_id(job_id)
+        self._life.ask(lambda at, ticket: ResumeRequested(at, ticket, name))
 
     def trigger(self, job_id: str) -> str:
         """Start a run of a job now; behind one in progress if they may not overlap.
@@ -243,10 +199,16 @@ class Scheduler:
 
         Raises:
             UnknownJobError: If there is no such job.
+            SchedulerError: If the scheduler is shutting down or has ended.
         """
+        if self._inert:
+            return ""
+        from procsched.core.messages import TriggerRequested
+
+        name = check_id(job_id)
         return cast(
             "str",
-            self._ask(lambda at, ticket: TriggerRequested(at, ticket, job_id)),
+            self._life.ask(lambda at, ticket: TriggerRequested(at, ticket, name)),
         )
 
     def stop_run(self, run_id: str) -> None:
@@ -255,11 +217,18 @@ class Scheduler:
         Raises:
             UnknownRunError: If no run with this id is going on.
         """
-        by = f"process {os.getpid()}"
-        self._ask(lambda at, ticket: StopRequested(at, ticket, run_id, by))
+        if self._inert:
+            return
+        from procsched.core.messages import StopRequested
+
+        name, by = check_run_id(run_id), f"process {os.getpid()}"
+        self._life.ask(lambda at, ticket: StopRequested(at, ticket, name, by))
 
     def next_run_time(self, job_id: str | None = None) -> datetime | None:
         """Return when a job, or the earliest of all, starts next.
+
+        Args:
+            job_id: None for all jobs.
 
         Returns:
             Aware, in the host's zone; None while nothing will fire.
@@ -268,35 +237,42 @@ class Scheduler:
             SchedulerError: If the jobs do not repeat.
             UnknownJobError: If there is no such job.
         """
-        found = self._ask(
-            lambda at, ticket: Asked(at, ticket, Question.NEXT_RUN, job_id)
+        from procsched.core.messages import Asked, Question
+
+        if self._inert:
+            from procsched.clock import SystemClock
+
+            # A stand-in that a script can format; nobody starts anything here.
+            return SystemClock().now().wall
+        name = None if job_id is None else check_id(job_id)
+        found = self._life.ask(
+            lambda at, ticket: Asked(at, ticket, Question.NEXT_RUN, name)
         )
         return None if found is None else found.astimezone(self._zone)
 
     def jobs(self) -> list[JobRecord]:
         """Return what is scheduled, in the order it was added."""
-        return list(self._ask(lambda at, ticket: Asked(at, ticket, Question.JOBS)))
+        if self._inert:
+            return []
+        from procsched.core.messages import Asked, Question
+
+        return list(self._life.ask(lambda at, ticket: Asked(at, ticket, Question.JOBS)))
 
     def runs(self, job_id: str | None = None, limit: int = 100) -> list[RunRecord]:
         """Return records from the history, newest first.
 
         Args:
-            job_id: None for all jobs.
+            job_id: None for all jobs, those of earlier days included.
             limit: At most so many, from 1.
 
         Raises:
             SchedulerError: If the limit is not a whole number from 1.
+            UnknownJobError: If the job id is no text.
         """
-        from procsched.store.history import read_runs
-
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise SchedulerError(
-                f"limit={limit!r} is not a whole number of at least 1",
-                remedy="Pass how many records you want",
-            )
-        if self._engine is None:
-            return []
-        return read_runs(self._engine.history_path, job_id, limit)
+        name = None if job_id is None else check_id(job_id)
+        most = check_limit(limit)
+        engine = None if self._inert else self._life.engine
+        return [] if engine is None else engine.runs(name, most)
 
     def start(self) -> None:
         """Start the timing loop.
@@ -308,96 +284,29 @@ class Scheduler:
         Raises:
             SchedulerError: If it was called before, or there is nothing to do.
             StateDirectoryError: If the state directory cannot be used.
+            AuditError: If an audit agent of the settings cannot be made.
         """
         if self._inert:
             raise SchedulerReached
-        with self._lock:
-            self._refuse_start()
-            self._inbox = Inbox()
-        if not self._in_thread:
-            with self._signals():
-                self._live()
-            if self._fault is not None:
-                raise self._fault
-            return
-        # Not joined by the interpreter's exit: the hook below ends it safely,
-        # and a server that forgot us can still leave.
-        self._thread = threading.Thread(
-            target=self._live, name="procsched", daemon=True
-        )
-        self._thread.start()
-        atexit.register(self._at_exit)
-        self._ready.wait()
-        if self._fault is not None:
-            raise self._fault
+        from procsched.engine import Engine
 
-    def _refuse_start(self) -> None:
-        if self._inbox is not None:
-            raise SchedulerError(
-                "start() was called before on this Scheduler",
-                remedy="Make a new Scheduler, or call wait() to wait for this one",
+        def build(inbox: Inbox) -> Engine:
+            return Engine(
+                self._plan,
+                settings=self._settings,
+                state_dir=self._state_dir,
+                payloads=self._register.payloads,
+                clock=self._clock,
+                inbox=inbox,
             )
-        if self._ended.is_set():
-            raise SchedulerError(
-                "this Scheduler has been shut down", remedy="Make a new Scheduler"
-            )
-        if not self._in_thread and not self._payloads:
+
+        if not (self._in_thread or self._register.payloads or self._life.used):
             raise SchedulerError(
                 "no job is scheduled, so start() would block with nothing to do",
                 remedy="Call schedule_job() first, or use "
                 "Scheduler(separate_thread=True) to add jobs later",
             )
-
-    def _live(self) -> None:
-        """Be the loop, from its parts to their end."""
-        assert self._inbox is not None  # noqa: S101 - start() made it
-        self._loop = threading.get_ident()
-        try:
-            from procsched.engine import Engine
-
-            self._engine = Engine(
-                self._plan,
-                settings=self._settings,
-                state_dir=self._state_dir,
-                payloads=self._payloads,
-                clock=self._clock,
-                inbox=self._inbox,
-            )
-            self._engine.run(self._pending, ready=self._ready)
-        except BaseException as fault:
-            self._fault = fault
-            if self._ready.is_set() and self._in_thread:
-                log.exception("the timing loop ended by an error of its own")
-        finally:
-            with self._lock:
-                self._ended.set()
-                self._inbox.close(_ended_error())
-            self._ready.set()
-            atexit.unregister(self._at_exit)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM while the loop owns the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Leave an event for the loop; a handler does nothing else."""
-        self._signals_seen += 1
-        stage = Stage(min(self._signals_seen, Stage.KILL))
-        if self._inbox is not None and not self._ended.is_set():
-            name = signal.Signals(number).name
-            self._inbox.put(ShutdownRequested(self._clock.now(), stage, name))
+        self._life.begin(build)
 
     def shutdown(
         self,
@@ -410,23 +319,25 @@ class Scheduler:
             force: Stop every run now: soft stop, grace period, kill of its whole
                 tree.  Otherwise everything due, queued or running is completed.
             timeout: Seconds to wait for the end; None for as long as it takes.
+                In the loop's own thread, as in a signal handler of main mode, it
+                does not wait at all.
 
         Returns:
             Whether it has ended.
+
+        Raises:
+            Exception: What ended the loop of thread mode, if that was an error of
+                its own; all its runs have been killed.
         """
         if self._inert:
             return True
-        with self._lock:
-            if self._inbox is None:
-                self._ended.set()
-            if not self._ended.is_set():
-                stage = Stage.FORCED if force else Stage.SAFE
-                by = "shutdown(force=True)" if force else "shutdown()"
-                event = ShutdownRequested(self._clock.now(), stage, by)
-                cast("Inbox", self._inbox).put(event)
-        if self._loop == threading.get_ident():
-            return self._ended.is_set()
-        return self.wait(timeout)
+        from procsched.core.messages import Stage
+
+        if force:
+            self._life.end(Stage.FORCED, "shutdown(force=True)")
+        else:
+            self._life.end(Stage.SAFE, "shutdown()")
+        return self._life.wait(timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the scheduler has ended.
@@ -436,20 +347,11 @@ class Scheduler:
 
         Returns:
             Whether it has ended.
-        """
-        if self._inert:
-            return True
-        ended = self._ended.wait(timeout)
-        if ended and self._thread is not None and self._loop != threading.get_ident():
-            self._thread.join(timeout)
-        return ended
 
-    def _at_exit(self) -> None:
-        """Leave the program as a `with` block is left; Ctrl-C then forces."""
-        try:
-            self.shutdown()
-        except KeyboardInterrupt:
-            self.shutdown(force=True)
+        Raises:
+            Exception: As with `shutdown`.
+        """
+        return self._inert or self._life.wait(timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -460,62 +362,27 @@ class Scheduler:
         _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.shutdown(force=kind is not None)
-
-    def _ask(self, request: Callable[[Moment, int], Request]) -> Any:
-        """Return the plan's answer: asked directly, or through the loop.
-
-        Raises:
-            ProcschedError: The plan's own answer, if it is an error.
-        """
-        if self._inert:
-            return None
-        with self._lock:
-            running = self._inbox is not None and not self._ended.is_set()
-            if not running or self._loop == threading.get_ident():
-                return self._ask_directly(request)
-            now = self._clock.now()
-            inbox = cast("Inbox", self._inbox)
-            future = inbox.ask(lambda ticket: request(now, ticket))
-        return future.result()
-
-    def _ask_directly(self, request: Callable[[Moment, int], Request]) -> Any:
-        """Ask the plan while no loop owns it; keep its commands for the loop."""
-        event = request(self._clock.now(), 0)
-        if self._ended.is_set() and not isinstance(event, Asked):
-            raise _ended_error()
-        answer = Answer(0)
-        for command in self._plan.handle(event):
-            if isinstance(command, Answer):
-                answer = command
-            else:
-                self._pending.append(command)
-        if answer.error is not None:
-            raise answer.error
-        return answer.value
-
-
-def _ended_error() -> SchedulerError:
-    return SchedulerError("this Scheduler has ended", remedy="Make a new Scheduler")
+        """Leave safely, or by force after an exception; a fork just leaves."""
+        if self._inert or self._life.elsewhere:
+            return
+        if kind is None:
+            self.shutdown()
+        else:
+            self._life.leave("an exception in the with block")
 
 
 def _new_prefix() -> str:
     """Return what begins the ids of this scheduler's runs.
 
-    Seconds since 2020 and two random letters in base 32: short enough to type,
-    sorted by time, different for every scheduler.
+    Seconds since 2020 and four random letters in base 32: short enough to type,
+    sorted by time, different for every scheduler.  Two letters were too few: of
+    40 schedulers started in one second two would have shared their ids.
     """
     letters = "0123456789abcdefghjkmnpqrstvwxyz"
-    number = (int(time.time()) - 1_577_836_800) << 10 | secrets.randbits(10)
+    chance = int.from_bytes(os.urandom(3), "big") >> 4
+    number = (int(time.time()) - 1_577_836_800) << 20 | chance
     digits = ""
     while number:
         number, digit = divmod(number, len(letters))
         digits = letters[digit] + digits
     return digits
-
-
-def _processors() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

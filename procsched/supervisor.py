@@ -30,6 +30,7 @@ from procsched.core.messages import (
     StartRun,
     StopRun,
     WorkerEnded,
+    WorkerStarted,
     WriteTrail,
 )
 
@@ -50,6 +51,10 @@ LONGEST_SLEEP_SECONDS: Final = 60.0
 SLEW_SECONDS: Final = 2.0
 """A wall clock this far from where it should be was set; below, it is disciplined
 by slewing (adjtimex(2))."""
+
+
+Deed = StartRun | StopRun | KillRun | AbandonRun | WriteTrail | Answer
+"""What is done of a plan's commands; the rest is written."""
 
 
 class Hands(Protocol):
@@ -155,6 +160,11 @@ class Inbox:
         while self._events:
             yield self._events.popleft()
 
+    def forked(self) -> None:
+        """Let go of the pipe in a fork of this process."""
+        os.close(self._read)
+        os.close(self._write)
+
     def close(self, error: BaseException) -> None:
         """Fail every request that nobody will answer, and close the pipe."""
         for future in self._waiting.values():
@@ -191,6 +201,8 @@ class Supervisor:
         self._selector.register(inbox, selectors.EVENT_READ)
         self._selector.register(hands, selectors.EVENT_READ)
         self._last = clock.now()
+        self._starting: dict[str, str] = {}
+        self._open: set[str] = set()
 
     def run(self) -> None:
         """Decide, do, wait; until the plan is finished."""
@@ -201,33 +213,65 @@ class Supervisor:
                 self._heed(event)
 
     def _heed(self, event: Event) -> None:
+        """Let the plan decide; what a run says stands between its start and end."""
         if isinstance(event, WorkerEnded):
-            # Everything the run said comes before the record of its end.
-            self._audit.close_spool(event.run_id)
+            self._open_spool(event.run_id)
+            if event.run_id in self._open:
+                self._open.remove(event.run_id)
+                self._audit.close_spool(event.run_id)
         self.carry_out(self._plan.handle(event))
+        if isinstance(event, WorkerStarted):
+            self._open_spool(event.run_id)
+
+    def _open_spool(self, run_id: str) -> None:
+        job = self._starting.pop(run_id, None)
+        if job is not None:
+            self._open.add(run_id)
+            self._audit.open_spool(run_id, job, str(self._hands.spool_of(run_id)))
 
     def carry_out(self, commands: Iterable[Command]) -> None:
-        """Do what the plan decided, in its order."""
+        """Do what the plan decided, in its order.
+
+        Of words about one run that come together only the last is written, and
+        always before what follows from it: a start, for that is the fence of at
+        most one; an answer or a trail, for whoever hears it may look it up.
+        """
+        records: dict[str, RunRecord] = {}
         for command in commands:
             match command:
-                case RecordRun():
-                    self._history.write(command.record)
-                case StartRun():
-                    spool = str(self._hands.spool_of(command.run_id))
-                    self._audit.open_spool(command.run_id, command.job, spool)
-                    self._hands.start(command)
-                case StopRun(run_id, cause, text, grace_seconds):
-                    self._hands.stop(run_id, cause, text, grace_seconds)
-                case KillRun(run_id, cause, text):
-                    self._hands.kill(run_id, cause, text)
-                case AbandonRun(run_id):
-                    self._hands.abandon(run_id)
-                case WriteTrail():
-                    self._audit.record(command.trail)
-                case Answer():
-                    self._inbox.answer(command)
+                case RecordRun(record):
+                    records[record.run_id] = record
+                    continue
+                case StartRun(run_id) if run_id in records:
+                    # Those of other runs can wait, and this one is due.
+                    self._history.write(records.pop(run_id))
                 case _:
-                    assert_never(command)
+                    self._write(records)
+            self._do(command)
+        self._write(records)
+
+    def _write(self, records: dict[str, RunRecord]) -> None:
+        for record in records.values():
+            self._history.write(record)
+        records.clear()
+
+    def _do(self, command: Deed) -> None:
+        match command:
+            case StartRun():
+                self._starting[command.run_id] = command.job
+                self._hands.start(command)
+            case StopRun(run_id, cause, text, grace_seconds):
+                self._hands.stop(run_id, cause, text, grace_seconds)
+            case KillRun(run_id, cause, text):
+                self._hands.kill(run_id, cause, text)
+            case AbandonRun(run_id):
+                self._hands.abandon(run_id)
+            case WriteTrail():
+                self._audit.record(command.trail)
+            case Answer():
+                self._inbox.answer(command)
+            case _:
+                assert_never(command)
 
     def _wait(self, until: Deadline) -> Iterable[Event]:
         """Sleep until the deadline or an event; return what has happened."""

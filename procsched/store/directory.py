@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK: Final = "owner.lock"
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class StateDirectory:
@@ -32,33 +33,52 @@ class StateDirectory:
         self.logs = path / "runs"
         self.spools = path / "spools"
         self.history = path / "history.sqlite3"
+        self._lock: int | None = None
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for room in (self.logs, self.spools):
                 room.mkdir(mode=0o700, exist_ok=True)
-            self._lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.open(path / _LOCK, _FLAGS, 0o600)
+            # SQLite gives its side files the mode of the database.
+            os.close(os.open(self.history, _FLAGS, 0o600))
+            self._own()
         except OSError as fault:
+            self._drop()
+            if isinstance(fault, StateDirectoryError):
+                raise
             raise StateDirectoryError(
                 f"the state directory {str(path)!r} cannot be used: {fault.strerror}",
                 remedy=f"Make it writable: chmod u+rwx {fault.filename or path}, or "
                 "name another state_dir",
             ) from fault
-        self._own()
 
     def _own(self) -> None:
+        lock = self._lock
+        assert lock is not None  # noqa: S101 - it has just been opened
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(self._lock, 32, 0).decode().strip() or "unknown"
-            os.close(self._lock)
+            owner = os.pread(lock, 32, 0).decode().strip() or "unknown"
             raise StateDirectoryError(
                 f"the state directory {str(self.path)!r} has an owner: the "
                 f"scheduler of process {owner}",
                 remedy="Shut that one down, or name another state_dir",
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another scheduler own it."""
-        os.close(self._lock)
+        if self._lock is not None:
+            # Not by closing alone: a fork may hold the same lock (flock(2)).
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._drop()
+
+    def forked(self) -> None:
+        """Leave the ownership to the process this one was forked from."""
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

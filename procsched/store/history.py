@@ -11,19 +11,32 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from contextlib import closing
-from dataclasses import asdict, replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from procsched.core.outcome import Outcome
 from procsched.core.run import Reason, RunRecord, RunState, Usage
+from procsched.errors import StateDirectoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+BUSY_SECONDS: Final = 0.5
+"""How long a write waits for somebody who holds the database, while the loop
+stands still; then it is put off."""
+
+UNWRITTEN_LIMIT: Final = 10_000
+"""Runs that wait in memory for a disk with room: some tens of megabytes."""
+
+# Not asdict: it copies results of a megabyte, and stands before every start.
+_FIELDS: Final = tuple(each.name for each in fields(RunRecord))
+_TIMES: Final = ("nominal_time", "started_at", "ended_at", "until")
 
 _UPSERT = """
 INSERT INTO runs (run_id, job, nominal_time, record)
@@ -43,54 +56,112 @@ class SqliteHistory:
 
     Args:
         path: The database; made when it is not there.
+
+    Raises:
+        StateDirectoryError: If the file is no history, or cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False
-        )
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        # Survives every kill of ours; only a power cut may take the last commits.
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        schema = files("procsched.store").joinpath("schema.sql").read_text("utf-8")
-        self._connection.executescript(schema)
+        self._unwritten: dict[str, dict[str, Any]] = {}
+        with _readable(path), ExitStack() as opened:
+            connection = sqlite3.connect(
+                path,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_SECONDS,
+            )
+            opened.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Survives every kill of ours; only a power cut may take the last commits.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            schema = files("procsched.store").joinpath("schema.sql").read_text("utf-8")
+            connection.executescript(schema)
+            connection.execute(_NEWEST, {"job": None, "limit": 0})
+            opened.pop_all()
+        self._connection = connection
 
     def write(self, record: RunRecord) -> None:
-        """Keep what is known of a run, in place of what was."""
-        row = {
+        """Keep what is known of a run, in place of what was.
+
+        What cannot be written is kept in memory and tried again with the next
+        record: scheduling goes on, for a full disk must not stop the host's work.
+        """
+        self._unwritten[record.run_id] = {
             "run_id": record.run_id,
             "job": record.job,
             "nominal_time": record.nominal_time.timestamp(),
             "record": json.dumps(to_json(record)),
         }
         try:
-            self._connection.execute(_UPSERT, row)
+            self._write_all()
         except sqlite3.Error as fault:
-            # Scheduling goes on: a full disk must not stop the host's work.
-            log.error("cannot write run %s to the history: %s", record.run_id, fault)  # noqa: TRY400
+            log.error(  # noqa: TRY400 - the fault is SQLite's, its traceback says less
+                "cannot write run %s to the history: %s; %d records wait",
+                record.run_id,
+                fault,
+                len(self._unwritten),
+            )
+            self._bound()
+
+    def _write_all(self) -> None:
+        while self._unwritten:
+            run_id = next(iter(self._unwritten))
+            self._connection.execute(_UPSERT, self._unwritten[run_id])
+            del self._unwritten[run_id]
+
+    def _bound(self) -> None:
+        """Forget the oldest records when too many wait, and say so."""
+        while len(self._unwritten) > UNWRITTEN_LIMIT:
+            run_id = next(iter(self._unwritten))
+            del self._unwritten[run_id]
+            log.error("gave up writing run %s to the history", run_id)
 
     def close(self) -> None:
-        """Close the writing connection."""
+        """Try once more to write what waits, and close the writing connection."""
+        try:
+            self._write_all()
+        except sqlite3.Error as fault:
+            waiting = len(self._unwritten)
+            log.error("%d records never reached the history: %s", waiting, fault)  # noqa: TRY400
         self._connection.close()
 
 
 def read_runs(path: Path, job: str | None, limit: int) -> list[RunRecord]:
-    """Return records, newest first; from any thread or process."""
+    """Return records, newest first; from any thread or process.
+
+    Raises:
+        StateDirectoryError: If the file is no history, or cannot be read.
+    """
     if not path.exists():
         return []
     address = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True)) as connection:
+    with _readable(path), closing(sqlite3.connect(address, uri=True)) as connection:
         rows = connection.execute(_NEWEST, {"job": job, "limit": limit})
         return [from_json(json.loads(text)) for (text,) in rows]
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn SQLite's word that it cannot use the file into ours."""
+    try:
+        yield
+    except sqlite3.Error as fault:
+        raise StateDirectoryError(
+            f"the history {str(path)!r} cannot be used: {fault}",
+            remedy="Make it readable and writable, or move it away and a new one is "
+            "made",
+        ) from fault
+
+
 def to_json(record: RunRecord) -> dict[str, Any]:
     """Return a record as a JSON object; times in RFC 3339, UTC."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(record).items()
-    }
+    found = {name: getattr(record, name) for name in _FIELDS}
+    for name in _TIMES:
+        value = found[name]
+        found[name] = None if value is None else value.isoformat()
+    if record.usage is not None:
+        found["usage"] = asdict(record.usage)
+    return found
 
 
 def from_json(raw: dict[str, Any]) -> RunRecord:
