@@ -27,6 +27,9 @@ class Clock(Protocol):
     def now(self) -> Moment:
         """Return this instant, read on both clocks."""
 
+    def slept_seconds(self) -> float:
+        """Return how long the host was suspended since an arbitrary start."""
+
 
 class SystemClock:
     """The clocks of this machine."""
@@ -34,6 +37,16 @@ class SystemClock:
     def now(self) -> Moment:
         """Return this instant; CLOCK_REALTIME and CLOCK_MONOTONIC read together."""
         return Moment(datetime.now(UTC), time.monotonic())
+
+    def slept_seconds(self) -> float:
+        """Return by how much CLOCK_BOOTTIME is ahead; 0 where there is none.
+
+        It goes on while the host is suspended, CLOCK_MONOTONIC does not
+        (clock_gettime(2)).
+        """
+        if not hasattr(time, "CLOCK_BOOTTIME"):
+            return 0.0
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def local_zone() -> tzinfo:

@@ -4,24 +4,24 @@ The plan decides and the hands do; this joins them and knows neither's parts.  I
 sleeps in one wait until the next deadline or the next event, whichever comes
 first, and never on a tick.
 
-Imports: core, clock, errors.  Must not import: workers, audit, store, config.
+Imports: alarm, clock, core, errors, watch.  Must not import: workers, audit, store,
+config.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 from collections import deque
 from concurrent.futures import Future
-from datetime import timedelta
+from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
+from procsched.alarm import make_alarm
 from procsched.core.messages import (
     AbandonRun,
     Answer,
-    ClockStepped,
     Command,
     Event,
     KillRun,
@@ -33,6 +33,7 @@ from procsched.core.messages import (
     WorkerStarted,
     WriteTrail,
 )
+from procsched.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,17 +41,9 @@ if TYPE_CHECKING:
 
     from procsched.clock import Clock
     from procsched.core.messages import Deadline, Request
-    from procsched.core.moment import Moment
     from procsched.core.plan import Plan
     from procsched.core.run import RunRecord
     from procsched.core.trail import Trail
-
-LONGEST_SLEEP_SECONDS: Final = 60.0
-"""A wall clock that is set tells nobody who sleeps; a minute is cron's own grain."""
-
-SLEW_SECONDS: Final = 2.0
-"""A wall clock this far from where it should be was set; below, it is disciplined
-by slewing (adjtimex(2))."""
 
 
 Deed = StartRun | StopRun | KillRun | AbandonRun | WriteTrail | Answer
@@ -197,10 +190,7 @@ class Supervisor:
         self._audit = audit
         self._history = history
         self._inbox = inbox
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(inbox, selectors.EVENT_READ)
-        self._selector.register(hands, selectors.EVENT_READ)
-        self._last = clock.now()
+        self._watch = Watch(clock, inbox, hands, alarm=make_alarm())
         self._starting: dict[str, str] = {}
         self._open: set[str] = set()
 
@@ -275,34 +265,12 @@ class Supervisor:
 
     def _wait(self, until: Deadline) -> Iterable[Event]:
         """Sleep until the deadline or an event; return what has happened."""
-        now = self._clock.now()
-        self._selector.select(self._seconds(until, now))
-        woken = self._clock.now()
-        if (step := stepped(self._last, woken)) is not None:
-            yield step
-        self._last = woken
+        if self._hands.has_events:
+            until = replace(until, monotonic=self._clock.now().monotonic)
+        yield from self._watch.wait(until)
         yield from self._hands.read()
         yield from self._inbox.take()
 
-    def _seconds(self, until: Deadline, now: Moment) -> float:
-        if self._hands.has_events:
-            return 0.0
-        seconds = LONGEST_SLEEP_SECONDS
-        if until.wall is not None:
-            seconds = min(seconds, (until.wall - now.wall).total_seconds())
-        if until.monotonic is not None:
-            seconds = min(seconds, until.monotonic - now.monotonic)
-        return max(0.0, seconds)
-
     def close(self) -> None:
-        """Give back the selector."""
-        self._selector.close()
-
-
-def stepped(before: Moment, after: Moment) -> ClockStepped | None:
-    """Return the step of the wall clock between two readings, if there was one."""
-    passed = after.monotonic - before.monotonic
-    shift = (after.wall - before.wall).total_seconds() - passed
-    if abs(shift) < SLEW_SECONDS:
-        return None
-    return ClockStepped(after, timedelta(seconds=shift))
+        """Give back the watch."""
+        self._watch.close()

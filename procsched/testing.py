@@ -72,12 +72,14 @@ class FakeClock:
 
     Attributes:
         elapsed: What has passed since then; to the microsecond, as floats are not.
+        slept: How long the host was suspended since then.
     """
 
     def __init__(self, wall: datetime = NOON, monotonic: float = 0.0) -> None:
         self._wall = wall.astimezone(UTC)
         self._began = monotonic
         self.elapsed = timedelta(0)
+        self.slept = timedelta(0)
 
     def now(self) -> Moment:
         """Return what both clocks show."""
@@ -87,6 +89,15 @@ class FakeClock:
         """Let time pass."""
         self.elapsed += by
         self._wall += by
+
+    def slept_seconds(self) -> float:
+        """Return how long the host was suspended."""
+        return self.slept.total_seconds()
+
+    def suspend(self, lasts: timedelta) -> None:
+        """Let the host sleep: the monotonic clock stands still meanwhile."""
+        self.slept += lasts
+        self._wall += lasts
 
     def set_wall(self, to: datetime) -> timedelta:
         """Set the wall clock; return how far it was set forward."""
@@ -363,8 +374,7 @@ class PaperWorld:
                 case KillRun():
                     self._kill(command.run_id, (command.cause, command.text))
                 case AbandonRun():
-                    self._note("abandon", command.run_id)
-                    self._end(self.running[command.run_id], Report())
+                    self._abandon(command.run_id)
                 case WriteTrail():
                     self.audit.record(command.trail)
                 case Answer():
@@ -406,9 +416,11 @@ class PaperWorld:
 
     def _stop(self, order: StopRun) -> None:
         self._note("stop", order.run_id)
-        process = self.running[order.run_id]
-        cause = (order.cause, order.text)
-        self._ask_to_stop(process, cause, order.grace_seconds)
+        process = self.running.get(order.run_id)
+        if process is not None:
+            # Else its end is news that the plan has not heard.
+            cause = (order.cause, order.text)
+            self._ask_to_stop(process, cause, order.grace_seconds)
 
     def _ask_to_stop(
         self, process: _Process, cause: tuple[str, str], grace_seconds: float
@@ -422,11 +434,18 @@ class PaperWorld:
 
     def _kill(self, run_id: str, cause: tuple[str, str]) -> None:
         self._note("kill", run_id)
-        process = self.running[run_id]
-        process.cause = process.cause or cause
-        died = Report(signal=signal.SIGKILL)
-        if not process.fate.silent:
+        process = self.running.get(run_id)
+        if process is not None and not process.fate.silent:
+            process.cause = process.cause or cause
+            died = Report(signal=signal.SIGKILL)
             self._after(timedelta(0), lambda: self._end(process, died))
+
+    def _abandon(self, run_id: str) -> None:
+        self._note("abandon", run_id)
+        process = self.running.get(run_id)
+        if process is not None:
+            process.cause = None
+            self._end(process, Report())
 
     def _end(self, process: _Process, report: Report) -> None:
         """Report an end, once."""

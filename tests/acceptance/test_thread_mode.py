@@ -429,3 +429,50 @@ def test_a_held_run_holds_nobody_else(
         sc.trigger("tells")
         trail.until("run.ended", "tells")
         let_go()
+
+
+UNGUARDED = """\
+from facade_jobs import *
+from watching import *
+from procsched import Scheduler
+from procsched.config.settings import JobDeclaration
+
+class Mine(Named):
+    def goal(self):
+        return "mine"
+
+declared = JobDeclaration(name="declared", position="here:1:1", command=("true",))
+sc = Scheduler(True, settings=settings(jobs=(declared,)))
+sc.schedule_job(Mine("mine"), run_continuous=True)
+sc.schedule_declared()
+print(sc.next_run_time("mine").isoformat(), len(sc.jobs()), len(sc.runs()))
+sc.pause("mine")
+sc.resume("mine")
+run_id = sc.trigger("mine")
+sc.cancel_job("declared")
+if not run_id:
+    assert sc.wait(0) and sc.shutdown()
+    sc.stop_run(run_id)
+with sc:
+    sc.start()
+print([(run.result, run.outcome.value, run.output_tail) for run in sc.runs()])
+"""
+
+
+def test_a_script_without_a_guard_may_call_anything_before_the_start(
+    tmp_path: Path,
+) -> None:
+    """In its runs each call says something harmless, and start() ends the script."""
+    last = run_script(UNGUARDED, tmp_path).splitlines()[-1]
+
+    assert last.startswith("[('mine', 'succeeded', '20")
+    assert last.endswith(" 0 0\\n')]")
+
+
+def test_the_history_is_closed_at_the_end(tmp_path: Path) -> None:
+    """Its write-ahead log has gone into it: one file to copy or to keep."""
+    with Scheduler(True, settings=settings(), state_dir=tmp_path) as sc:
+        sc.start()
+        assert (tmp_path / "history.sqlite3-wal").exists()
+
+    assert not (tmp_path / "history.sqlite3-wal").exists()

@@ -30,7 +30,6 @@ from procsched.core.messages import (
     WorkerStarted,
     WriteTrail,
 )
-from procsched.core.moment import Moment
 from procsched.core.plan import Plan
 from procsched.core.policy import Limits
 from procsched.core.run import RunRecord, RunState
@@ -39,7 +38,7 @@ from procsched.core.trail import Trail
 from procsched.core.triggers import Interval
 from procsched.core.verdict import Report
 from procsched.errors import SchedulerError, UnknownJobError
-from procsched.supervisor import Inbox, Supervisor, stepped
+from procsched.supervisor import Inbox, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +192,26 @@ def test_the_spool_of_a_run_that_never_started_is_read_too(inbox: Inbox) -> None
     assert spool == ["open spool", "close spool"]
 
 
+def test_a_spool_is_read_while_its_run_goes_on(inbox: Inbox) -> None:
+    world = World(obedient=False)
+    loop = supervisor(world, inbox, scheduled(continuous=True))
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    inbox.ask(lambda ticket: TriggerRequested(CLOCK.now(), ticket, "job"))
+    jobs = inbox.ask(lambda ticket: Asked(CLOCK.now(), ticket, Question.JOBS))
+    jobs.result(LIMIT)
+    inbox.put(WorkerStarted(CLOCK.now(), "p-1", 4000))
+    jobs = inbox.ask(lambda ticket: Asked(CLOCK.now(), ticket, Question.JOBS))
+
+    assert jobs.result(LIMIT)[0].running == ("p-1",)
+    assert world.did[-1] == ("open spool", "p-1")
+    inbox.put(WorkerEnded(CLOCK.now(), "p-1", Report(exit_code=3)))
+    inbox.put(shut_down())
+    thread.join(LIMIT)
+    loop.close()
+    world.close()
+
+
 def test_stops_and_kills_are_carried_out(inbox: Inbox) -> None:
     world = World(obedient=False)
     loop = supervisor(world, inbox, scheduled())
@@ -305,32 +324,6 @@ def test_it_never_starts_a_run_before_its_time(world: World, inbox: Inbox) -> No
 
     assert len(starts) >= 50
     assert all(nominal <= at for nominal, at in starts)
-
-
-@pytest.mark.parametrize(
-    ("wall", "monotonic", "shift"),
-    [
-        (10.0, 10.0, None),
-        (11.9, 10.0, None),
-        (8.1, 10.0, None),
-        (12.0, 10.0, 2.0),
-        (-50.0, 10.0, -60.0),
-        (3610.0, 10.0, 3600.0),
-    ],
-)
-def test_a_clock_that_was_set_is_told_from_one_that_is_slewed(
-    wall: float, monotonic: float, shift: float | None
-) -> None:
-    before = Moment(NOON, 100.0)
-    after = Moment(NOON + timedelta(seconds=wall), 100.0 + monotonic)
-
-    step = stepped(before, after)
-
-    if shift is None:
-        assert step is None
-    else:
-        assert step is not None
-        assert (step.at, step.shift) == (after, timedelta(seconds=shift))
 
 
 def test_a_fork_lets_go_of_the_pipe_and_the_parent_does_not_notice() -> None:
