@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from procsched.audit.outlet import central
 from procsched.loans import lend
 from procsched.store.directory import StateDirectory
-from procsched.store.history import SqliteHistory, read_runs
+from procsched.store.history import Remembered, SqliteHistory, read_runs, recall
 from procsched.supervisor import Inbox, Supervisor
 from procsched.workers.pool import KeeperPool, Surroundings
 
@@ -127,6 +127,14 @@ class Engine:
             StateDirectoryError: If it cannot be read.
         """
         return read_runs(self._history_path, job, limit)
+
+    def recall(self, job: str, timing: str) -> Remembered | None:
+        """Return what the history knows of a schedule; from any thread.
+
+        Raises:
+            StateDirectoryError: If it cannot be read.
+        """
+        return recall(self._history_path, job, timing)
 
     def forked(self) -> None:
         """Let go of what a fork of this process must not hold.

@@ -29,11 +29,11 @@ from procsched.errors import SchedulerError
 from procsched.supervisor import Inbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
     from procsched.clock import Clock
-    from procsched.core.messages import Command, Request
+    from procsched.core.messages import Command, Event, Request
     from procsched.core.moment import Moment
     from procsched.core.plan import Plan
     from procsched.engine import Engine
@@ -68,6 +68,7 @@ class Life:
         self._fault: BaseException | None = None
         self._died = False
         self.engine: Engine | None = None
+        self._recalled: Callable[[Engine], Iterable[Event]] = lambda _engine: ()
 
     @property
     def elsewhere(self) -> bool:
@@ -151,11 +152,16 @@ class Life:
         error.__cause__ = self._fault
         return error
 
-    def begin(self, build: Callable[[Inbox], Engine]) -> None:
+    def begin(
+        self,
+        build: Callable[[Inbox], Engine],
+        recalled: Callable[[Engine], Iterable[Event]],
+    ) -> None:
         """Run the loop to its end, or until it is ready in a thread of its own.
 
         Args:
             build: Makes the loop's parts; called in the loop's thread.
+            recalled: Tells what is known from before a restart.
 
         Raises:
             SchedulerError: If it was called before.
@@ -165,6 +171,7 @@ class Life:
         with self._lock:
             self._refuse_begin()
             self._inbox = Inbox()
+            self._recalled = recalled
             self._home = os.getpid()
             if not self._in_thread:
                 self._loop = threading.get_ident()
@@ -214,7 +221,10 @@ class Life:
         """Be the loop, from its parts to their end."""
         self._loop = threading.get_ident()
         try:
+            # First the engine: a job scheduled from now on is recalled by whoever
+            # schedules it, and one recalled twice is the same.
             self.engine = build(cast("Inbox", self._inbox))
+            self._recall(self.engine)
             pending, self._pending = self._pending, []
             self.engine.run(pending, ready=self._ready)
         except BaseException as fault:
@@ -225,6 +235,18 @@ class Life:
                 log.exception("the timing loop ended by an error of its own")
         finally:
             self._end_life()
+
+    def _recall(self, engine: Engine) -> None:
+        """Go on with the schedules of before a restart; only then are they told."""
+        for event in self._recalled(engine):
+            self._pending += self._plan.handle(event)
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Leave events for the loop."""
+        for event in events:
+            with self._lock:
+                if not self._ended.is_set():
+                    cast("Inbox", self._inbox).put(event)
 
     def _end_life(self) -> None:
         with self._lock:

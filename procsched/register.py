@@ -13,17 +13,23 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from procsched.constants import Sc
-from procsched.core.messages import CancelRequested, ScheduleRequested
-from procsched.core.schedule import Schedule
+from procsched.core.messages import (
+    CancelRequested,
+    ScheduleRecalled,
+    ScheduleRequested,
+)
+from procsched.core.schedule import Origin, Schedule
 from procsched.errors import ProcschedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import tzinfo
 
     from procsched.clock import Clock
     from procsched.config.schedule import ScheduleConfig
     from procsched.config.settings import Settings
     from procsched.core.policy import Limits
+    from procsched.engine import Engine
     from procsched.life import Life
     from procsched.workers.payload import Payload
 
@@ -48,6 +54,7 @@ class Register:
         self._zone = zone
         self.payloads: dict[str, Payload] = {}
         self._codes: dict[str, str] = {}
+        self._configs: dict[str, ScheduleConfig] = {}
         self._sequences: dict[ScheduleConfig, str] = {}
         self._said_continuous = False
         self._numbers = count(1)
@@ -77,12 +84,14 @@ class Register:
         # run of it may still be going on.
         code = f"{name}\0{next(self._numbers)}"
         with self._life.turn():
+            anchor = self._clock.now().wall
             schedule = Schedule(
                 job=name,
-                trigger=config.trigger(self._clock.now().wall, self._zone),
+                trigger=config.trigger(anchor, self._zone),
                 policy=config.policy(limits),
                 code=code,
                 sequence=self._sequence_of(config),
+                origin=Origin(config.timing(self._zone), anchor),
                 delay=config.delay(f"{name}@{os.uname().nodename}"),
             )
             if continuous is None and not self._said_continuous:
@@ -99,7 +108,26 @@ class Register:
                 raise
             self._said_continuous = True
             self._codes[name] = code
+            self._configs[name] = config
+            if self._life.engine is not None:
+                self._life.tell(self._recalled(self._life.engine, name))
         return name
+
+    def recalled(self, engine: Engine) -> Iterator[ScheduleRecalled]:
+        """Return what the history knows of each schedule from before a restart.
+
+        Raises:
+            StateDirectoryError: If it cannot be read.
+        """
+        for name in tuple(self._configs):
+            yield from self._recalled(engine, name)
+
+    def _recalled(self, engine: Engine, name: str) -> Iterator[ScheduleRecalled]:
+        config = self._configs[name]
+        known = engine.recall(name, config.timing(self._zone))
+        if known is not None:
+            trigger = config.trigger(known.anchor, self._zone)
+            yield ScheduleRecalled(self._clock.now(), name, trigger, known.decided)
 
     def _sequence_of(self, config: ScheduleConfig) -> str | None:
         """Return the worker that the jobs of one sequential schedule share."""
@@ -120,3 +148,4 @@ class Register:
             )
             # Its waiting runs are dropped, and those that go on have read theirs.
             del self.payloads[self._codes.pop(name)]
+            del self._configs[name]

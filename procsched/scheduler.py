@@ -306,7 +306,7 @@ class Scheduler:
                 remedy="Call schedule_job() first, or use "
                 "Scheduler(separate_thread=True) to add jobs later",
             )
-        self._life.begin(build)
+        self._life.begin(build, self._register.recalled)
 
     def shutdown(
         self,

@@ -26,6 +26,7 @@ from procsched.core.messages import (
     Event,
     KillRun,
     LoopStarted,
+    RecordOrigin,
     RecordRun,
     StartRun,
     StopRun,
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
     from procsched.core.messages import Deadline, Request
     from procsched.core.plan import Plan
     from procsched.core.run import RunRecord
+    from procsched.core.schedule import Origin
     from procsched.core.trail import Trail
 
 
-Deed = StartRun | StopRun | KillRun | AbandonRun | WriteTrail | Answer
-"""What is done of a plan's commands; the rest is written."""
+Deed = StartRun | StopRun | KillRun | AbandonRun | WriteTrail | Answer | RecordOrigin
+"""What is done of a plan's commands, each in its turn."""
 
 
 class Hands(Protocol):
@@ -97,6 +99,9 @@ class History(Protocol):
 
     def write(self, record: RunRecord) -> None:
         """Keep what is known of a run, in place of what was."""
+
+    def remember(self, job: str, origin: Origin | None) -> None:
+        """Keep a schedule beyond a restart; forget the job's without an origin."""
 
 
 class Inbox:
@@ -260,6 +265,8 @@ class Supervisor:
                 self._audit.record(command.trail)
             case Answer():
                 self._inbox.answer(command)
+            case RecordOrigin(job, origin):
+                self._history.remember(job, origin)
             case _:
                 assert_never(command)
 

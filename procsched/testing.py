@@ -33,6 +33,7 @@ from procsched.core.messages import (
     Event,
     KillRun,
     LoopStarted,
+    RecordOrigin,
     RecordRun,
     Request,
     ScheduleRequested,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from procsched.core.run import RunRecord
-    from procsched.core.schedule import Schedule
+    from procsched.core.schedule import Origin, Schedule
     from procsched.core.trail import Trail
 
 NOON: Final = datetime(2025, 6, 2, 12, tzinfo=UTC)
@@ -145,10 +146,18 @@ class MemoryHistory:
 
     def __init__(self) -> None:
         self.records: dict[str, RunRecord] = {}
+        self.origins: dict[str, Origin] = {}
 
     def write(self, record: RunRecord) -> None:
         """Keep what is known of a run, in place of what was."""
         self.records[record.run_id] = record
+
+    def remember(self, job: str, origin: Origin | None) -> None:
+        """Keep a schedule beyond a restart; forget the job's without an origin."""
+        if origin is None:
+            self.origins.pop(job, None)
+        elif job not in self.origins or self.origins[job].timing != origin.timing:
+            self.origins[job] = origin
 
     def runs(self, job: str | None = None) -> list[RunRecord]:
         """Return what is known, in the order it became known first."""
@@ -280,6 +289,7 @@ class PaperWorld:
         """
         ticket = next(self._tickets)
         self.tell(kind(self.clock.now(), ticket, *args))
+        self.tick()
         answer = self._answers.pop(ticket)
         if answer.error is not None:
             raise answer.error
@@ -377,6 +387,8 @@ class PaperWorld:
                     self._abandon(command.run_id)
                 case WriteTrail():
                     self.audit.record(command.trail)
+                case RecordOrigin():
+                    self.history.remember(command.job, command.origin)
                 case Answer():
                     self._answers[command.ticket] = command
                 case _:

@@ -163,6 +163,11 @@ class ScheduleConfig:
         """
         return trigger_of(self, moment(anchor, "anchor"), self.zone(default_zone))
 
+    def timing(self, default_zone: tzinfo | None = None) -> str:
+        """Return the time part in words: the same words are the same schedule."""
+        said = [(name, getattr(self, name)) for name in _TIMING_FIELDS]
+        return repr((said, str(self.zone(default_zone))))
+
     def policy(self, default_limits: Limits | None = None) -> Policy:
         """Return what the core does in every case.
 
@@ -282,5 +287,7 @@ def _either(value: Any, name: str) -> tuple[ScheduleConfig, ...]:
 
 
 _TIMING: Final = frozenset({*TIME_FIELDS, *DATE_FIELDS})
+
+_TIMING_FIELDS: Final = tuple(name for name in DEFAULTS if name in _TIMING)
 
 _READERS: Final = {**READERS, "either": _either, "exclude": read_windows}

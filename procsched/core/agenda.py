@@ -9,6 +9,7 @@ Imports: core, errors.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -17,7 +18,13 @@ from procsched.core.chronicle import Chronicle
 from procsched.core.correction import correct
 from procsched.core.entry import Entry, LiveRun
 from procsched.core.holds import Holds
-from procsched.core.messages import ClockStepped, Command, ShutdownRequested, Stage
+from procsched.core.messages import (
+    ClockStepped,
+    Command,
+    ScheduleRecalled,
+    ShutdownRequested,
+    Stage,
+)
 from procsched.core.outcome import Outcome
 from procsched.core.policy import Overlap
 from procsched.core.retries import Retries
@@ -84,8 +91,8 @@ class Agenda:
         for entry in self.entries.values():
             trigger = entry.schedule.trigger
             overdue = entry.due is not None and entry.due <= now.wall
-            if overdue and _is_single(trigger):
-                # It has no other time, so it runs late.
+            if entry.recalled or (overdue and _is_single(trigger)):
+                # It was promised before a restart, or it has no other time.
                 continue
             entry.since = entry.decided = now.wall
             if overdue:
@@ -97,6 +104,8 @@ class Agenda:
         entry = Entry(schedule, schedule, number, now.wall, now.wall)
         self.entries[schedule.job] = entry
         self._used = True
+        if schedule.origin is not None:
+            self._chronicle.remember(schedule.job, schedule.origin)
         try:
             said = {"schedule": schedule.trigger.describe()}
         except Exception as fault:  # noqa: BLE001 - a trigger's; it alone stops
@@ -107,6 +116,20 @@ class Agenda:
             said["next"] = entry.start_at.isoformat()
         self._chronicle.say(schedule.job, "job.scheduled", "scheduled", said, now)
 
+    def recall(self, event: ScheduleRecalled) -> None:
+        """Go on with a schedule where it stood before a restart."""
+        entry, now = self.entries.get(event.job), event.at
+        if entry is None:
+            return
+        entry.schedule = replace(entry.schedule, trigger=event.trigger)
+        decided = now.wall
+        if self.continuous and not event.trigger.follows_end:
+            # A job that runs once has nothing to catch up with: it runs now.
+            entry.recalled, decided = True, min(event.decided, now.wall)
+            entry.since = decided
+        entry.decided = decided
+        self._replan(entry, decided, now)
+
     def remove(self, entry: Entry, now: Moment) -> None:
         """Forget a schedule."""
         job = entry.schedule.job
@@ -115,6 +138,8 @@ class Agenda:
         self._roster.timers.call_off(entry.probe)
         self._retries.drop(job, "the job was cancelled", now)
         del self.entries[job]
+        if entry.added.origin is not None:
+            self._chronicle.remember(job, None)
         self._chronicle.say(job, "job.cancelled", "cancelled", "", now)
 
     def set_continuous(self, continuous: bool, now: Moment) -> None:  # noqa: FBT001

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procsched.core.messages import Command, RecordRun, WriteTrail
+from procsched.core.messages import Command, RecordOrigin, RecordRun, WriteTrail
 from procsched.core.run import RunRecord, RunState
 from procsched.core.trail import Trail
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from procsched.core.backlog import LeftOut
     from procsched.core.moment import Moment
+    from procsched.core.schedule import Origin
 
 
 class Chronicle:
@@ -43,6 +44,10 @@ class Chronicle:
         """Write a line of the trail."""
         trail = Trail(operation, status, comments, at.wall, job, run_id)
         self._out.append(WriteTrail(trail))
+
+    def remember(self, job: str, origin: Origin | None) -> None:
+        """Remember a schedule beyond a restart, or forget it."""
+        self._out.append(RecordOrigin(job, origin))
 
     def leave_out(self, job: str, out: LeftOut, now: Moment) -> None:
         """Write the one record of nominal times that will not run."""

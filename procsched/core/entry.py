@@ -33,6 +33,7 @@ class Entry:
         last: The newest nominal time that became a run or a record.
         due: The next nominal time that is not decided; None when none will be.
         start_at: When a run for it may start: `due` and its delay.
+        recalled: It was scheduled before a restart, and what came due since counts.
         version: Grows when `start_at` changes, so that old rows are known.
         fired: A nominal time has become a run; a job that runs once stops then.
         paused: By hand; firings are left out until it is resumed.
@@ -52,6 +53,7 @@ class Entry:
     last: datetime | None = None
     due: datetime | None = None
     start_at: datetime | None = None
+    recalled: bool = False
     version: int = 0
     fired: bool = False
     paused: bool = False

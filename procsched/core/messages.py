@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from procsched.core.moment import Moment
     from procsched.core.policy import Limits
     from procsched.core.run import RunRecord
-    from procsched.core.schedule import Schedule
+    from procsched.core.schedule import Origin, Schedule
     from procsched.core.trail import Trail
+    from procsched.core.triggers import Trigger
     from procsched.core.verdict import Report
     from procsched.errors import ProcschedError
 
@@ -158,6 +159,22 @@ class WorkerEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleRecalled:
+    """The history knows a schedule from before a restart.
+
+    Args:
+        trigger: Its trigger, on the grid it had then.
+        decided: The latest nominal time that was decided then; what came due
+            since is caught up with, as the policy says.
+    """
+
+    at: Moment
+    job: str
+    trigger: Trigger
+    decided: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ClockStepped:
     """The wall clock was set, or the host was suspended.
 
@@ -183,6 +200,7 @@ Request = (
 
 Event = (
     LoopStarted
+    | ScheduleRecalled
     | Request
     | ShutdownRequested
     | WorkerStarted
@@ -196,6 +214,14 @@ class RecordRun:
     """Write what is known of a run; a start is written before it is made."""
 
     record: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOrigin:
+    """Remember a schedule beyond a restart; forget the job's without an origin."""
+
+    job: str
+    origin: Origin | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +288,16 @@ class Answer:
     error: ProcschedError | None = None
 
 
-Command = RecordRun | StartRun | StopRun | KillRun | AbandonRun | WriteTrail | Answer
+Command = (
+    RecordRun
+    | RecordOrigin
+    | StartRun
+    | StopRun
+    | KillRun
+    | AbandonRun
+    | WriteTrail
+    | Answer
+)
 
 
 @dataclass(frozen=True, slots=True)

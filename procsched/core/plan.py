@@ -30,6 +30,7 @@ from procsched.core.messages import (
     Question,
     Request,
     ResumeRequested,
+    ScheduleRecalled,
     ScheduleRequested,
     ShutdownRequested,
     Stage,
@@ -129,6 +130,8 @@ class Plan:
                 self._roster.ended(event)
             case ShutdownRequested():
                 self._shut_down(event)
+            case ScheduleRecalled():
+                self._agenda.recall(event)
             case ClockStepped():
                 # A suspend has been seen to above, a step by comparing the clocks.
                 pass

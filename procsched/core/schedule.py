@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from procsched.core.policy import CatchUp, Limits, Overlap, Retry
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from procsched.core.delay import Delay
     from procsched.core.triggers import Trigger
 
@@ -58,6 +60,19 @@ class Policy:
         return self.parallel if self.overlap is Overlap.PARALLEL else 1
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What makes a schedule the same one after a restart.
+
+    Args:
+        timing: Its time part in words; other words are another schedule.
+        anchor: The moment it was first scheduled, aware: the zero of its grid.
+    """
+
+    timing: str
+    anchor: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """When a job runs, and under which rules.
@@ -67,6 +82,7 @@ class Schedule:
         code: Names what is run, for the hands; "" where nothing is.
         sequence: Name of the persistent worker whose turn it takes; None for
             a process of its own per run.
+        origin: Kept in the history; None for a schedule that is not remembered.
         delay: Jitter and spread, added to the nominal time when starting.
     """
 
@@ -75,4 +91,5 @@ class Schedule:
     policy: Policy
     code: str = ""
     sequence: str | None = None
+    origin: Origin | None = None
     delay: Delay | None = None

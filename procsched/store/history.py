@@ -12,8 +12,8 @@ import json
 import logging
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, fields, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,8 @@ from procsched.errors import StateDirectoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from procsched.core.schedule import Origin
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,39 @@ SELECT record FROM runs
 WHERE :job IS NULL OR job = :job
 ORDER BY number DESC LIMIT :limit
 """
+
+
+# The first anchor stays for as long as the words are the same.
+_REMEMBER = """
+INSERT INTO schedules (job, timing, anchor) VALUES (:job, :timing, :anchor)
+ON CONFLICT (job) DO UPDATE SET timing = excluded.timing, anchor = excluded.anchor
+WHERE timing <> excluded.timing
+"""
+
+_FORGET = "DELETE FROM schedules WHERE job = :job"
+
+_RECALL = "SELECT anchor FROM schedules WHERE job = :job AND timing = :timing"
+
+# Among the newest only: a nominal time is decided in order, a run by hand is none.
+_DECIDED = """
+SELECT max(coalesce(json_extract(record, '$.until'),
+                    json_extract(record, '$.nominal_time')))
+FROM (SELECT record FROM runs WHERE job = :job ORDER BY number DESC LIMIT 1000)
+WHERE json_extract(record, '$.trigger') <> 'manual'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the history knows of a schedule from before a restart.
+
+    Attributes:
+        anchor: When it was first scheduled, aware.
+        decided: The latest nominal time that was decided; the anchor, if none was.
+    """
+
+    anchor: datetime
+    decided: datetime
 
 
 class SqliteHistory:
@@ -103,6 +138,19 @@ class SqliteHistory:
             )
             self._bound()
 
+    def remember(self, job: str, origin: Origin | None) -> None:
+        """Keep a schedule beyond a restart; forget the job's without an origin."""
+        try:
+            if origin is None:
+                self._connection.execute(_FORGET, {"job": job})
+            else:
+                words = {"job": job, "timing": origin.timing}
+                anchor = origin.anchor.astimezone(UTC).isoformat()
+                self._connection.execute(_REMEMBER, {**words, "anchor": anchor})
+        except sqlite3.Error as fault:
+            # A restart would then begin a new grid; today's schedule is unharmed.
+            log.error("cannot remember the schedule of %s: %s", job, fault)  # noqa: TRY400
+
     def _write_all(self) -> None:
         while self._unwritten:
             run_id = next(iter(self._unwritten))
@@ -138,6 +186,23 @@ def read_runs(path: Path, job: str | None, limit: int) -> list[RunRecord]:
     with _readable(path), closing(sqlite3.connect(address, uri=True)) as connection:
         rows = connection.execute(_NEWEST, {"job": job, "limit": limit})
         return [from_json(json.loads(text)) for (text,) in rows]
+
+
+def recall(path: Path, job: str, timing: str) -> Remembered | None:
+    """Return what is known of a schedule with these words; None if it is new.
+
+    Raises:
+        StateDirectoryError: If the file is no history, or cannot be read.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with _readable(path), closing(sqlite3.connect(address, uri=True)) as connection:
+        words = {"job": job, "timing": timing}
+        row = connection.execute(_RECALL, words).fetchone()
+        if row is None:
+            return None
+        anchor = datetime.fromisoformat(row[0])
+        (decided,) = connection.execute(_DECIDED, {"job": job}).fetchone()
+        return Remembered(anchor, max(anchor, _time(decided) or anchor))
 
 
 @contextmanager

@@ -9,3 +9,10 @@ CREATE TABLE IF NOT EXISTS runs (
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job, number);
+
+-- Schedules as they were first made, so that a restart goes on with their grid.
+CREATE TABLE IF NOT EXISTS schedules (
+    job    TEXT PRIMARY KEY,
+    timing TEXT NOT NULL,               -- the time part in words
+    anchor TEXT NOT NULL                -- RFC 3339, UTC
+) STRICT;
