@@ -225,7 +225,6 @@ class Adventure:
         with contextlib.suppress(ProcschedError):
             # A refusal is an answer, too.
             self.world.ask(kind, *args)
-        self.world.tick()
 
     def end(self, rng: Random) -> None:
         """Shut down, with more and more force, and see that nothing is left."""

@@ -101,6 +101,8 @@ class Book:
     Attributes:
         pending: Numbers of the nominal times that came and have no outcome.
         decided: Numbers of those that have one.
+        void: Numbers of those that came while nothing was promised; a clock that
+            is set back may bring them again, to one outcome or to none.
         shift: How far the clock was set since it was added.
         ended: When the last run did, on an unshifted clock.
         base: What the next time after the end may count from at the latest.
@@ -112,6 +114,7 @@ class Book:
     base: datetime
     pending: set[int] = field(default_factory=set)
     decided: set[int] = field(default_factory=set)
+    void: set[int] = field(default_factory=set)
     shift: timedelta = ZERO
     held: set[str] = field(default_factory=set)
     fired: bool = False
@@ -167,9 +170,11 @@ class Checker:
                 # What came is still to come, by the clock as it is now.
                 ahead = (n for n in book.pending if book.truth.time_of(n) > at.wall)
                 book.pending.difference_update(tuple(ahead))
+            came = set(book.truth.between(before, at.wall - book.shift))
             if book.promising:
-                came = book.truth.between(before, at.wall - book.shift)
-                book.pending.update(set(came) - book.decided)
+                book.pending |= came - book.decided - book.void
+            else:
+                book.void |= came
 
     # What was asked, and what was answered.
 
@@ -293,20 +298,18 @@ class Checker:
             book.base = self._moment.wall - book.shift
             self.counts["nominal times"] += 1
             return
-        numbers = {
-            number
-            for number in book.pending
-            if first - SLACK <= book.truth.time_of(number) <= last + SLACK
-        }
+        low, high = first - SLACK, last + SLACK
+        numbers = {n for n in book.pending if low <= book.truth.time_of(n) <= high}
+        void = {n for n in book.void if low <= book.truth.time_of(n) <= high}
         ends = {book.truth.number_of(first), book.truth.number_of(last)}
-        require(ends <= numbers, f"{record} was not to come, or is decided twice")
+        require(ends <= numbers | void, f"{record} was not to come, or came before")
         exact = not any("lower bound" in flag for flag in record.flags)
-        fits = len(numbers) == record.covers or (
-            not exact and len(numbers) > record.covers
-        )
-        require(fits, f"{record} speaks for {len(numbers)} times")
+        most = len(numbers | void)
+        fits = len(numbers) <= record.covers <= most or not exact
+        require(fits and record.covers <= most, f"{record} is for {len(numbers)} times")
         book.pending -= numbers
-        book.decided |= numbers
+        book.void -= void
+        book.decided |= numbers | void
         self.counts["nominal times"] += len(numbers)
 
     def _ended(self, at: Moment, record: RunRecord) -> None:

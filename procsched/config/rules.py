@@ -33,7 +33,7 @@ DATE_FIELDS: Final = ("timezone", "dst_gap", "dst_fold", "start", "end", "exclud
 FOLLOWERS: Final = {
     "overlap": ("parallel",),
     "catch_up": ("catch_up_window", "catch_up_max"),
-    "breaker": ("breaker_probe",),
+    "breaker": ("breaker_causes", "breaker_probe"),
 }
 """Fields that mean something only beside another one."""
 
@@ -125,14 +125,15 @@ def _catch_up(said: Said) -> Complaint | None:
     return None
 
 
-def _probe(said: Said) -> Complaint | None:
-    if "breaker_probe" in said and "breaker" not in said:
-        return complain(
-            "breaker_probe",
-            f"breaker_probe={_plain(said['breaker_probe'])} without breaker, so "
-            f"nothing is ever suspended",
-            remedy="Write breaker=5 with it, or leave `breaker_probe` out",
-        )
+def _breaker(said: Said) -> Complaint | None:
+    for name in FOLLOWERS["breaker"]:
+        if name in said and "breaker" not in said:
+            return complain(
+                name,
+                f"{name}={_plain(said[name])} without breaker, so nothing is ever "
+                f"suspended",
+                remedy=f"Write breaker=5 with it, or leave `{name}` out",
+            )
     return None
 
 
@@ -188,9 +189,11 @@ def _span(said: Said) -> Complaint | None:
 
 
 def _plain(value: object) -> str:
-    """Return a duration in seconds, others as they are."""
+    """Return a duration in seconds, words as a list, others as they are."""
     if isinstance(value, timedelta):
         return f"{value.total_seconds():g} s"
+    if isinstance(value, frozenset):
+        return repr(sorted(str(word) for word in value))
     return repr(value)
 
 
@@ -201,7 +204,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], Rule], ...]] = (
     (("overlap", "parallel"), _cap),
     (("overlap", "mode"), _sequence),
     (("catch_up", "catch_up_window", "catch_up_max"), _catch_up),
-    (("breaker", "breaker_probe"), _probe),
+    (("breaker", "breaker_causes", "breaker_probe"), _breaker),
     ((*TIME_FIELDS, "jitter"), _within_period("jitter")),
     ((*TIME_FIELDS, "spread"), _within_period("spread")),
     (("start", "end", "once"), _span),

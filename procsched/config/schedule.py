@@ -11,7 +11,7 @@ config.firing.  Must not import: yaml, pydantic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -33,9 +33,8 @@ from procsched.core.triggers import Trigger, upcoming
 from procsched.errors import ScheduleConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from procsched.config.words import Complaint, Said
+    from procsched.core.outcome import Outcome
 
 _ANY_TIME: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """From where a schedule without a start is tried: does it fire at all?"""
@@ -76,6 +75,7 @@ class ScheduleConfig:
         limits: None for those of the job's class.
         priority: -100 to 100; higher starts first when slots are short.
         breaker: Failures in a row that suspend the schedule; None for never.
+        breaker_causes: Outcomes that count for it; None for every failure.
         breaker_probe: Wait before a suspended one is tried; None for by hand.
 
     Durations are seconds, `timedelta` or a text such as "10m".  None is as
@@ -112,6 +112,7 @@ class ScheduleConfig:
     limits: Limits | None = None
     priority: int = 0
     breaker: int | None = None
+    breaker_causes: Iterable[str] | None = None
     breaker_probe: Duration | str | None = None
 
     def __post_init__(self) -> None:
@@ -185,6 +186,7 @@ class ScheduleConfig:
             limits=self.limits or default_limits or Limits(),
             priority=self.priority,
             breaker=self.breaker,
+            breaker_causes=cast("frozenset[Outcome] | None", self.breaker_causes),
             breaker_probe=cast("timedelta | None", self.breaker_probe),
         )
 

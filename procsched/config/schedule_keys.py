@@ -209,6 +209,9 @@ class ScheduleBody(TimesBody):
     breaker: SkipValidation[Count | None] = key(
         None, "Failures in a row that suspend the schedule.", 5
     )
+    breaker_causes: list[str] | None = key(
+        None, "Outcomes that count for it; blank: every failure.", ["crashed"]
+    )
     breaker_probe: SkipValidation[Length | None] = key(
         None, "Wait before a suspended schedule is tried; blank: by hand.", "10m"
     )

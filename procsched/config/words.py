@@ -20,11 +20,21 @@ from procsched.config.zone import read_zone
 from procsched.constants import MODES, TIME_UNITS, WEEKDAYS, Sc
 from procsched.core.calendar import Fold, Gap
 from procsched.core.cron import parse_cron
-from procsched.core.policy import CatchUp, Limits, Overlap, Retry, count, duration
+from procsched.core.policy import (
+    CatchUp,
+    Limits,
+    Overlap,
+    Retry,
+    count,
+    duration,
+    failures,
+)
 from procsched.errors import ScheduleConfigError, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from procsched.core.outcome import Outcome
 
 Said = dict[str, Any]
 """Field of ScheduleConfig to value, for those that were said."""
@@ -226,6 +236,10 @@ def _count(value: object, name: str) -> int:
     return count(value, name=name)
 
 
+def _failures(value: object, name: str) -> frozenset[Outcome]:
+    return failures(value, name=name)
+
+
 def _retry(value: object, name: str) -> Retry:
     if isinstance(value, Retry):
         return value
@@ -281,6 +295,7 @@ READERS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "limits": _limits,
     "priority": _priority,
     "breaker": _count,
+    "breaker_causes": _failures,
     "breaker_probe": _duration,
 }
 """Of `every` and `at` only the unit tells what they are; see config.timetable."""

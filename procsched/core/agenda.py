@@ -254,9 +254,11 @@ class Agenda:
     def _failed(self, entry: Entry, run: LiveRun, now: Moment) -> None:
         if self._retries.put(run, now):
             return
-        entry.failures += 1
-        breaker = entry.schedule.policy.breaker
-        if breaker is not None and entry.failures >= breaker and not entry.broken:
+        policy, outcome = entry.schedule.policy, run.record.outcome
+        entry.failures += policy.counts(outcome)
+        # A probe that fails has told enough, whatever it failed of.
+        again = entry.suspended is not None
+        if not entry.broken and (again or policy.trips(outcome, entry.failures)):
             self.holds.trip(entry, run.record, now)
 
     def expire(

@@ -65,10 +65,9 @@ class Holds:
 
     def trip(self, entry: Entry, record: RunRecord, now: Moment) -> None:
         """Suspend a schedule that fails, and set the time of its probe."""
-        why = (
-            f"{entry.failures} failures in a row, the last: {record.outcome} "
-            f"({record.reason})"
-        )
+        count = entry.failures
+        row = f"{count} failures in a row" if count > 1 else "1 failure in a row"
+        why = f"{row}, the last: {record.outcome} ({record.reason})"
         entry.suspended, entry.probing = why, False
         self._say(entry, "job.suspended", "suspended", why, now)
         self.await_probe(entry, now)

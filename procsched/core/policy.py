@@ -9,6 +9,7 @@ Imports: errors.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
@@ -57,6 +58,12 @@ _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
 
 _DURATION: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*\Z")
 
+_NO_END: Final = timedelta.max.total_seconds()
+"""Seconds that no `timedelta` can hold."""
+
+_LARGEST_SIZE: Final = 2**63 - 1
+"""Bytes; what the kernel's limits can hold (getrlimit(2))."""
+
 _SECONDS_PER: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -70,7 +77,8 @@ def duration(value: object, *, name: str, zero: bool = False) -> timedelta:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        # A whole number may be larger than any float.
+        seconds = float(min(value, _NO_END))
     elif isinstance(value, str) and (match := _DURATION.match(value)):
         seconds = float(match[1]) * _SECONDS_PER[match[2]]
     if seconds is None:
@@ -79,13 +87,14 @@ def duration(value: object, *, name: str, zero: bool = False) -> timedelta:
             remedy="Write seconds as a number, a timedelta, or a text such as "
             "'90s', '10m' or '1.5h'",
         )
-    if not (0 <= seconds < timedelta.max.total_seconds()) or (not seconds and not zero):
+    length = timedelta(seconds=seconds) if 0 <= seconds < _NO_END else None
+    if length is None or (not length and (seconds or not zero)):
         raise ScheduleConfigError(
             f"{name}={value!r} is not a positive duration",
             remedy=f"Write {name}={0 if zero else None} for "
             f"{'none' if zero else 'no limit'}, or a number of seconds above 0",
         )
-    return timedelta(seconds=seconds)
+    return length
 
 
 def size_in_bytes(value: object, *, name: str) -> int:
@@ -100,7 +109,7 @@ def size_in_bytes(value: object, *, name: str) -> int:
     elif isinstance(value, str) and (match := _SIZE.match(value)):
         factor = _UNITS.get(match[2].upper())
         size = None if factor is None else float(match[1]) * factor
-    if size is None or size < 1:
+    if size is None or not 1 <= size <= _LARGEST_SIZE:
         raise ScheduleConfigError(
             f"{name}={value!r} is not a size",
             remedy="Write bytes as a whole number above 0, or a text such as "
@@ -249,7 +258,12 @@ class Retry:
         count(self.count, name="count", least=0)
         put(self, "backoff", duration(self.backoff, name="backoff"))
         put(self, "ceiling", duration(self.ceiling, name="ceiling"))
-        put(self, "causes", frozenset(_cause(cause) for cause in self.causes))
+        if not isinstance(self.jitter, bool):
+            raise ScheduleConfigError(
+                f"jitter={self.jitter!r} is neither true nor false",
+                remedy="Write jitter=True or jitter=False",
+            )
+        put(self, "causes", failures(self.causes, name="causes"))
 
     def wait_seconds(self, attempt: int, chance: float) -> float:
         """Return the wait before the attempt after `attempt`.
@@ -265,13 +279,27 @@ class Retry:
         return longest * chance if self.jitter else longest
 
 
-def _cause(word: object) -> Outcome:
+def failures(words: object, *, name: str) -> frozenset[Outcome]:
+    """Return the ways to fail that some words name.
+
+    Raises:
+        ScheduleConfigError: If they are no list, or one is no way to fail.
+    """
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise ScheduleConfigError(
+            f"{name}={words!r} is no list of outcomes",
+            remedy=f"Write {name}=['failed', 'timed_out']",
+        )
+    return frozenset(_failure(word, name) for word in words)
+
+
+def _failure(word: object, name: str) -> Outcome:
     known = {outcome.value for outcome in Outcome if outcome.ran} - {"succeeded"}
     if isinstance(word, str) and word in known:
         return Outcome(word)
     close = nearest(str(word), known)
     raise ScheduleConfigError(
-        f"causes names {word!r}, which is no way for a run to fail",
+        f"{name} names {word!r}, which is no way for a run to fail",
         remedy=f"Did you mean '{close}'? The ways are {listed(known)}"
         if close
         else f"Choose among {listed(known)}",

@@ -13,10 +13,7 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final
 
 SLACK: Final = 64
 """Dropped runs that are not worth clearing away."""
@@ -56,15 +53,6 @@ class Queue:
         self._sequences: dict[str, _Door] = {}
         self._ready: list[tuple[int, int, Place]] = []
         self._order = count()
-
-    def __len__(self) -> int:
-        """Return how many runs wait."""
-        behind = sum(len(door.waiting) for door in self._doors())
-        return behind + len(self._ready) - len(self._gone)
-
-    def _doors(self) -> Iterator[_Door]:
-        yield from self._jobs.values()
-        yield from self._sequences.values()
 
     def put(self, place: Place) -> None:
         """Let a run wait."""

@@ -346,7 +346,7 @@ class Roster:
         facts: dict[str, object] = {"reason": record.reason}
         if record.usage is not None:
             facts["wall_seconds"] = round(record.usage.wall, 3)
-        for name in ("exit_code", "signal", "leftovers", "result"):
+        for name in ("exit_code", "signal", "leftovers"):
             if getattr(record, name):
                 facts[name] = getattr(record, name)
         operation = "run.ended" if record.outcome.ran else f"run.{record.outcome}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from procsched.core.delay import Delay
+    from procsched.core.outcome import Outcome
     from procsched.core.triggers import Trigger
 
 
@@ -38,6 +39,7 @@ class Policy:
         retry: None for no second attempt.
         priority: Higher starts first when slots are short.
         breaker: Failures in a row that suspend the schedule; None for never.
+        breaker_causes: The ways to fail that count; None for all.
         breaker_probe: Wait before a suspended schedule is tried again; None
             until it is resumed by hand.
     """
@@ -52,7 +54,24 @@ class Policy:
     limits: Limits = field(default_factory=Limits)
     priority: int = 0
     breaker: int | None = None
+    breaker_causes: frozenset[Outcome] | None = None
     breaker_probe: timedelta | None = None
+
+    def trips(self, outcome: Outcome | None, in_a_row: int) -> bool:
+        """Return whether a failure suspends the schedule.
+
+        Args:
+            in_a_row: Failures that counted, this one included.
+        """
+        return (
+            self.breaker is not None
+            and in_a_row >= self.breaker
+            and self.counts(outcome)
+        )
+
+    def counts(self, outcome: Outcome | None) -> bool:
+        """Return whether a failure counts for the breaker."""
+        return self.breaker_causes is None or outcome in self.breaker_causes
 
     @property
     def at_once(self) -> int | None:
