@@ -522,19 +522,25 @@ POLICIES = [
     ),
     (
         {"breaker_causes": ["crashed"]},
-        "breaker_causes=['crashed'] without breaker, so nothing is ever suspended. "
-        "Write breaker=5 with it, or leave `breaker_causes` out.",
+        (
+            "breaker_causes=['crashed'] without breaker, so nothing is ever suspended. "
+            "Write breaker=5 with it, or leave `breaker_causes` out."
+        ),
     ),
     (
         {"breaker": 3, "breaker_causes": "crashed"},
-        "breaker_causes='crashed' is no list of outcomes. Write "
-        "breaker_causes=['failed', 'timed_out'].",
+        (
+            "breaker_causes='crashed' is no list of outcomes. Write "
+            "breaker_causes=['failed', 'timed_out']."
+        ),
     ),
     (
         {"breaker": 3, "breaker_causes": ["chrashed"]},
-        "breaker_causes names 'chrashed', which is no way for a run to fail. Did you "
-        "mean 'crashed'? The ways are 'cancelled', 'crashed', 'exited', 'failed', "
-        "'limit_exceeded', 'lost', 'out_of_memory', 'start_failed', 'timed_out'.",
+        (
+            "breaker_causes names 'chrashed', which is no way for a run to fail. Did you "
+            "mean 'crashed'? The ways are 'cancelled', 'crashed', 'exited', 'failed', "
+            "'limit_exceeded', 'lost', 'out_of_memory', 'start_failed', 'timed_out'."
+        ),
     ),
     (
         {"breaker_probe": 60},
