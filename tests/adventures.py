@@ -13,7 +13,8 @@ from math import exp, log
 from typing import TYPE_CHECKING, ClassVar, Final
 from zoneinfo import ZoneInfo
 
-from checker import Checker, Truth
+from checker import Checker
+from truth import Truth
 
 from procsched.core.cron import parse_cron
 from procsched.core.messages import (
@@ -140,7 +141,7 @@ class Adventure:
             job,
             Truth(
                 **truth,  # type: ignore[arg-type]
-                at_once=policy.at_once,
+                at_once=policy.parallel if policy.overlap == "parallel" else 1,
                 sequence=sequence,
                 catch_up=policy.catch_up,
                 catch_up_window=policy.catch_up_window,

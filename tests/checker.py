@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from truth import SLACK, Truth
 
 from procsched.core import messages as told
 
@@ -25,11 +27,7 @@ if TYPE_CHECKING:
     from procsched.core.moment import Moment
     from procsched.core.run import RunRecord
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO: Final = timedelta(0)
-SLACK: Final = timedelta(milliseconds=1)
-"""What is due may be undecided for so long: rounding, not a sleep."""
-
 STEP: Final = timedelta(seconds=2)
 NEVER_RAN: Final = frozenset({"skipped", "missed", "coalesced"})
 CATCH_UP_SLACK: Final = timedelta(minutes=1)
@@ -37,61 +35,6 @@ CATCH_UP_SLACK: Final = timedelta(minutes=1)
 
 class BrokenPromiseError(AssertionError):
     """A history that breaks a promise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
-    """A schedule, as arithmetic.
-
-    Args:
-        step: Distance of two nominal times.
-        anchor: Of a grid of elapsed time; None for one on the wall clock's own
-            multiples of the step.
-        once: The only nominal time.
-        follows_end: The step counts from the end of the last run.
-        at_once: Runs of the job at once; None for any number.
-    """
-
-    step: timedelta = timedelta(minutes=1)
-    anchor: datetime | None = None
-    once: datetime | None = None
-    follows_end: bool = False
-    at_once: int | None = 1
-    sequence: str | None = None
-    catch_up: str = "latest"
-    catch_up_window: timedelta = timedelta(days=1)
-    catch_up_max: int = 10
-    start_deadline: timedelta | None = None
-    retries: int = 0
-    retry_causes: frozenset[str] = frozenset()
-
-    @property
-    def on_the_wall(self) -> bool:
-        """Whether a step of the clock leaves the names of its times alone."""
-        return self.anchor is None and not self.follows_end
-
-    def between(self, after: datetime, until: datetime) -> Iterator[int]:
-        """Return the numbers of the nominal times after one and up to another."""
-        if self.follows_end:
-            return
-        if self.once is not None:
-            yield from (0,) if after < self.once <= until else ()
-            return
-        zero = self.anchor or EPOCH
-        first = max((after - zero) // self.step + 1, 1)
-        yield from range(first, (until - zero) // self.step + 1)
-
-    def time_of(self, number: int) -> datetime:
-        """Return a nominal time by its number, on an unshifted clock."""
-        return self.once or (self.anchor or EPOCH) + number * self.step
-
-    def number_of(self, time: datetime) -> int | None:
-        """Return the number of a nominal time; None if it is none."""
-        if self.once is not None:
-            return 0 if time == self.once else None
-        distance = time - (self.anchor or EPOCH)
-        number = (distance + self.step / 2) // self.step
-        return number if abs(distance - number * self.step) < SLACK else None
 
 
 @dataclass(slots=True)
@@ -143,6 +86,7 @@ class Checker:
         self._batch: Counter[str] = Counter()
         self._orders: dict[str, str] = {}
         self._stillborn: set[str] = set()
+        self._closed_at: float | None = None
 
     def watch(self, at: Moment, what: Any) -> None:
         """Take note of an event or a command."""
@@ -224,9 +168,10 @@ class Checker:
                 book.pending.add(0)
 
     def _ShutdownRequested(  # noqa: N802
-        self, _at: Moment, event: told.ShutdownRequested
+        self, at: Moment, event: told.ShutdownRequested
     ) -> None:
         self.closing = event.stage > told.Stage.OPEN
+        self._closed_at = self._closed_at or at.monotonic
         for book in self.books.values():
             book.promising = False
 
@@ -262,6 +207,8 @@ class Checker:
         require(key not in self._keys, f"{key} was there before")
         self._keys.add(key)
         self.waiting[record.run_id] = (job, truth)
+        closed = self._closed_at is not None and at.monotonic > self._closed_at
+        require(not closed, f"{record} comes after the shutdown")
         self.counts[record.trigger] += 1
         if record.trigger == "retry":
             last = self.retries.pop(job + str(record.nominal_time))
@@ -270,6 +217,8 @@ class Checker:
             return
         require(record.nominal_time <= at.wall, f"{record} is early at {at.wall}")
         book = self.books[job]
+        again = book.fired and not self.continuous
+        require(not again, f"{record}, though the job runs once")
         self._decide(book, record, record.nominal_time, record.nominal_time)
         book.fired = True
         book.held.discard("probing")
@@ -343,10 +292,10 @@ class Checker:
     def _StopRun(self, _at: Moment, order: told.StopRun) -> None:  # noqa: N802
         require(order.run_id in self.alive, f"{order} of no process")
 
-    _KillRun = _StopRun
+    _KillRun = _AbandonRun = _StopRun
 
-    def _AbandonRun(self, _at: Moment, order: told.AbandonRun) -> None:  # noqa: N802
-        require(order.run_id in self.alive, f"{order} of no process")
+    def _RecordOrigin(self, _at: Moment, _command: Any) -> None:  # noqa: N802
+        self.counts["origins"] += 1
 
     def _WriteTrail(self, at: Moment, command: told.WriteTrail) -> None:  # noqa: N802
         trail = command.trail

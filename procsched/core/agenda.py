@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from procsched.core.backlog import LeftOut
 from procsched.core.chronicle import Chronicle
-from procsched.core.correction import correct
+from procsched.core.correction import CORRECTION, correct
 from procsched.core.entry import Entry, LiveRun
 from procsched.core.holds import Holds
 from procsched.core.messages import (
@@ -119,15 +119,19 @@ class Agenda:
     def recall(self, event: ScheduleRecalled) -> None:
         """Go on with a schedule where it stood before a restart."""
         entry, now = self.entries.get(event.job), event.at
-        if entry is None:
+        if entry is None or entry.last is not None:
+            # What has decided a time since it was added knows better.
             return
         entry.schedule = replace(entry.schedule, trigger=event.trigger)
         decided = now.wall
         if self.continuous and not event.trigger.follows_end:
             # A job that runs once has nothing to catch up with: it runs now.
-            entry.recalled, decided = True, min(event.decided, now.wall)
-            entry.since = decided
-        entry.decided = decided
+            entry.recalled = True
+            if event.decided - now.wall <= CORRECTION:
+                # A clock set back meanwhile brings no decided time back; a
+                # history from further ahead was written by a clock gone wrong.
+                decided = event.decided
+        entry.since, entry.decided = min(decided, now.wall), decided
         self._replan(entry, decided, now)
 
     def remove(self, entry: Entry, now: Moment) -> None:
@@ -163,9 +167,21 @@ class Agenda:
 
     def _settle(self, entry: Entry, come: Come, now: Moment) -> None:
         self._timetable.leave_out(entry, come.left_out, now)
+        if not self.continuous:
+            come = self._newest_only(entry, come, now)
         if come.run and self._admit(entry, come, now):
             entry.fired, entry.probing = True, False
         self._replan(entry, come.last, now)
+
+    def _newest_only(self, entry: Entry, come: Come, now: Moment) -> Come:
+        """Keep one time of several, since the job runs once."""
+        if len(come.run) <= 1:
+            return come
+        *rest, newest = come.run
+        why = "the job runs once, at the latest nominal time"
+        out = LeftOut(rest[0], rest[-1], len(rest), True, Outcome.COALESCED, why)
+        self._timetable.leave_out(entry, out, now)
+        return replace(come, run=(newest,))
 
     def _admit(self, entry: Entry, come: Come, now: Moment) -> bool:
         """Make runs of nominal times, if the overlap policy allows.

@@ -31,6 +31,13 @@ COUNT_LIMIT: Final = 1000
 
 _INSTANT: Final = timedelta(microseconds=1)
 
+_REST: Final = {
+    CatchUp.LATEST: (Outcome.COALESCED, "the latest nominal time runs for all"),
+    CatchUp.ALL: (Outcome.MISSED, "beyond the catch-up window or its cap"),
+    CatchUp.NONE: (Outcome.MISSED, "catch_up is 'none'"),
+}
+"""What becomes of the times before the first that runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -128,14 +135,7 @@ def _the_rest(schedule: Schedule, first: datetime, until: datetime) -> LeftOut:
     """Return what lies before the first time that runs."""
     before = schedule.trigger.last_before(until)
     last = first if before is None else max(before, first)
-    match schedule.policy.catch_up:
-        case CatchUp.LATEST:
-            outcome, why = Outcome.COALESCED, "the latest nominal time runs for all"
-        case CatchUp.ALL:
-            outcome = Outcome.MISSED
-            why = "beyond the catch-up window or its cap"
-        case CatchUp.NONE:
-            outcome, why = Outcome.MISSED, "catch_up is 'none'"
+    outcome, why = _REST[schedule.policy.catch_up]
     return left_out(schedule.trigger, first, last, outcome, why)
 
 

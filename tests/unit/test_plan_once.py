@@ -89,6 +89,18 @@ def test_a_firing_that_was_missed_is_not_the_once() -> None:
     assert records(once) == [("12:10", "missed"), ("12:20", "succeeded")]
 
 
+def test_of_several_times_that_come_at_once_a_job_runs_the_latest() -> None:
+    late = world(schedule(catch_up="all"), continuous=False)
+
+    late.oversleep(timedelta(minutes=35))
+
+    assert late.live_until_finished(HOUR)
+    assert records(late) == [("12:10", "coalesced"), ("12:30", "succeeded")]
+    coalesced = late.history.runs()[0]
+    assert coalesced.covers == 2
+    assert coalesced.reason == "the job runs once, at the latest nominal time"
+
+
 def test_a_later_call_without_a_word_inherits() -> None:
     inherits = world(schedule("a"), continuous=True)
 

@@ -132,6 +132,15 @@ def test_an_attempt_waits_on_the_monotonic_clock() -> None:
     assert failed.plan.next_deadline().monotonic == 603.0
 
 
+def test_each_of_several_runs_has_attempts_of_its_own() -> None:
+    retry = Retry(count=1, backoff=900, ceiling=900, jitter=False)
+    wide = world(schedule(overlap="parallel", retry=retry), fate=fates(job=FAILS))
+
+    wide.live(timedelta(minutes=36))
+
+    assert starts(wide) == ["12:10", "12:20", "12:10", "12:30", "12:20"]
+
+
 def test_a_cancelled_jobs_attempts_are_not_those_of_its_namesake() -> None:
     failed = world(schedule(retry=STEADY), schedule("other"), fate=fates(job=FAILS))
     failed.live(timedelta(minutes=10, seconds=2))

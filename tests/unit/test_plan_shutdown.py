@@ -1,4 +1,4 @@
-"""The end: safe, forced, killed; and the ladder on which a run is stopped."""
+"""The end: safe, forced, killed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from scenes import (
     lasting,
     records,
     schedule,
-    starts,
     world,
 )
 
 from procsched.core.messages import (
     CancelRequested,
-    KillRun,
     PauseRequested,
     ResumeRequested,
     ShutdownRequested,
@@ -29,10 +27,8 @@ from procsched.core.messages import (
     StopRequested,
     StopRun,
     TriggerRequested,
-    WorkerStarted,
 )
 from procsched.core.policy import Limits, Retry
-from procsched.core.run import RunState
 from procsched.core.triggers import After
 from procsched.errors import SchedulerError
 from procsched.testing import Fate, PaperWorld
@@ -104,6 +100,18 @@ def test_a_run_that_fails_while_the_plan_closes_is_not_tried_again() -> None:
     assert failed.live_until_finished(HOUR)
     assert len(failed.starts) == 1
     assert failed.audit.trails[-1].status == "dropped"
+
+
+def test_the_last_attempt_has_none_after_it_to_drop() -> None:
+    retry = Retry(count=0)
+    failing = Fate(report=FAILS.report, lasts=timedelta(minutes=3))
+    failed = world(schedule(retry=retry), fate=fates(job=failing))
+    failed.live(timedelta(minutes=11))
+
+    failed.shut_down(Stage.SAFE)
+
+    assert failed.live_until_finished(HOUR)
+    assert "run.retry" not in failed.audit.operations()
 
 
 def test_nothing_new_comes_of_a_run_that_ends_while_the_plan_closes() -> None:
@@ -311,100 +319,3 @@ def test_a_forced_shutdown_before_the_loop_began_cancels_what_waits() -> None:
 
     assert early.plan.finished
     assert records(early) == [("12:00", "cancelled")]
-
-
-def test_a_keeper_that_does_not_answer_a_stop_is_given_up() -> None:
-    """Ten seconds beyond the grace period of ten; the run is then lost, by our hand."""
-    silent = Fate(lasts=timedelta(days=9), silent=True)
-    stuck = world(schedule(), fate=fates(job=silent))
-    stuck.live(timedelta(minutes=11))
-
-    stuck.ask(StopRequested, "p-1", "me")
-    stuck.live(timedelta(seconds=25))
-
-    assert stuck.log[-1] == (680.0, "abandon", "job")
-    run = stuck.history.runs()[0]
-    assert (run.outcome, run.reason) == ("cancelled", "stopped by me")
-
-
-def test_a_keeper_that_sits_out_the_time_limit_is_given_up() -> None:
-    """Limit 30, start-up 60, grace 10 and 10 more: 110 s after the start."""
-    silent = Fate(lasts=timedelta(days=9), silent=True)
-    stuck = world(schedule(limits=Limits(wall=30)), fate=fates(job=silent))
-
-    stuck.live(timedelta(minutes=12))
-
-    assert stuck.log == [(600.0, "start", "job"), (710.0, "abandon", "job")]
-    assert stuck.history.outcomes() == ["lost"]
-
-
-def test_runs_that_end_in_time_leave_no_alarm_behind() -> None:
-    quick = world(
-        schedule(trigger=every(1 / 60), limits=Limits(wall=3600)),
-        fate=fates(job=lasting(milliseconds=10)),
-    )
-
-    quick.live(HOUR)
-
-    assert len(quick.starts) == 3600
-    assert len(quick.plan._roster.timers) < 200
-
-
-def test_word_of_the_start_that_crosses_the_stop_leaves_the_run_stopping() -> None:
-    slow = Fate(startup=timedelta(seconds=5), lasts=HOUR, heeds_stop=False)
-    crossed = world(schedule(), fate=fates(job=slow))
-    crossed.live(MINUTES_10)
-    crossed.ask(StopRequested, "p-1", "me")
-
-    crossed.tell(WorkerStarted(crossed.clock.now(), "p-1", 77))
-
-    run = crossed.history.runs()[0]
-    assert (run.state, run.pid) == (RunState.STOPPING, 77)
-
-
-def test_a_second_stop_of_the_same_run_is_not_sent() -> None:
-    deaf = world(schedule(), fate=fates(job=DEAF))
-    deaf.live(timedelta(minutes=11))
-
-    deaf.ask(StopRequested, "p-1", "me")
-    deaf.ask(StopRequested, "p-1", "you")
-    deaf.live(timedelta(seconds=10))
-
-    assert [what for _, what, _ in deaf.log] == ["start", "stop"]
-    assert deaf.history.runs()[0].reason == "stopped by me"
-
-
-def test_a_stop_of_a_waiting_run_cancels_it_without_a_process() -> None:
-    full = world(schedule("a"), schedule("b"), slots=1, fate=fates(a=HANGS))
-    full.live(MINUTES_10)
-
-    full.ask(StopRequested, "p-2", "me")
-
-    run = full.history.records["p-2"]
-    assert (run.outcome, run.reason, run.started_at) == (
-        "cancelled",
-        "stopped by me",
-        None,
-    )
-    assert [each.job for each in full.starts] == ["a"]
-    assert starts(full, "b") == []
-
-
-def test_a_run_over_its_time_limit_has_timed_out_though_it_heeds_the_stop() -> None:
-    slow = world(schedule(limits=Limits(wall=30)), fate=fates(job=HANGS))
-
-    slow.live(timedelta(minutes=11))
-
-    run = slow.history.runs()[0]
-    assert (run.outcome, run.reason) == ("timed_out", "over its time limit of 30 s")
-
-
-def test_a_kill_is_ordered_with_cause_and_text() -> None:
-    deaf = world(schedule(), fate=fates(job=DEAF))
-    deaf.live(timedelta(minutes=11))
-    kill: list[KillRun] = []
-    deaf._watch = lambda _at, it: kill.append(it) if isinstance(it, KillRun) else None
-
-    deaf.shut_down(Stage.KILL, by="SIGINT")
-
-    assert kill == [KillRun("p-1", "cancelled", "ended by a forced shutdown (SIGINT)")]
