@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -28,14 +27,12 @@ class Child:
     Attributes:
         channel: Where its word comes from.
         output: Read end of its stdout and stderr.
-        crash: A file its stacks are dumped to.
         mailbox: Where its word is if it has closed its channel.
     """
 
     pid: int
     channel: int
     output: int
-    crash: int
     mailbox: Mailbox
 
     @classmethod
@@ -44,8 +41,12 @@ class Child:
         entry: Callable[[Frame, goal.Lines, int], NoReturn],
         spec: Frame,
         wake: int,
+        crash: int,
     ) -> Self:
         """Fork a process for a run.
+
+        Args:
+            wake: Stays ours, as `crash` does; the process has its copies.
 
         Raises:
             OSError: If the system has no process or descriptor left.
@@ -58,8 +59,6 @@ class Child:
             read, write = os.pipe()
             ours.callback(os.close, read)
             theirs.callback(os.close, write)
-            crash = _unnamed_file()
-            ours.callback(os.close, crash)
             mailbox = Mailbox()
             ours.callback(mailbox.close)
             pid = os.fork()
@@ -73,12 +72,4 @@ class Child:
                     # Whatever happened: the keeper's frames are not the child's.
                     os._exit(goal.EX_SOFTWARE)
             ours.pop_all()
-            return cls(pid, near.detach(), read, crash, mailbox)
-
-
-def _unnamed_file() -> int:
-    """Return a descriptor of a file that no name leads to."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("procsched-stacks")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+            return cls(pid, near.detach(), read, mailbox)

@@ -62,7 +62,9 @@ class KeeperPopen(popen_fork.Popen):
             command = spawn.get_command_line(pipe_handle=child_read, tracker_fd=None)
             self.pid = util.spawnv_passfds(
                 os.fsencode(spawn.get_executable()),
-                [*command, process_obj.name],
+                # Not from the working directory (-P), where a file may bear the name
+                # of a module that comes with Python, or which may be gone.
+                [command[0], "-P", *command[1:], process_obj.name],
                 [*self._fds, child_read, child_write],
             )
             pidfd = self._pidfd = open_pidfd(self.pid)

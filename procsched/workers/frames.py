@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from procsched.core.run import Usage
 from procsched.core.verdict import Report
+from procsched.workers.payload import search_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ def surroundings_frame(outlet: str) -> Frame:
         "kind": "surroundings",
         "directory": _directory(),
         "environment": dict(os.environ),
+        "path": search_path(),
         "outlet": outlet,
     }
 

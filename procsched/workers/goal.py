@@ -102,7 +102,7 @@ def _serve(lines: Lines, voice: Voice) -> None:
         said = replace(said, leaving=leaving, usage=_used_since(used))
         if leaving is not None or not _say(lines, voice, said):
             _leave(lines, voice, said)
-        _prepare_python(lines)
+        prepare_python(lines.crash)
     _leave(lines, voice, None)
 
 
@@ -114,16 +114,12 @@ def _settle_in(lines: Lines, keeper_pid: int) -> None:
     _close_all_but({1, 2, lines.channel, lines.wake, lines.crash})
     os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(0, True)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) is not signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
+    # All others have their defaults since the keeper was made.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     # A stop that came before this line was held back, and ends the run here.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    # SIGXFSZ ignored shows as OSError in the job, as Python means it (EFBIG).
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _prepare_python(lines)
     gc.enable()
     # What the keeper registered is the keeper's.
     atexit._clear()  # noqa: SLF001 - what multiprocessing does in its own children
@@ -142,12 +138,15 @@ def _close_all_but(kept: set[int]) -> None:
             os.close(fd)
 
 
-def _prepare_python(lines: Lines) -> None:
-    """Give the interpreter its streams, and faulthandler its file."""
-    faulthandler.enable(lines.crash)
-    faulthandler.register(DUMP_SIGNAL, lines.crash, all_threads=True)
+def prepare_python(crash: int) -> None:
+    """Give the interpreter its streams, and faulthandler its file.
+
+    Done by the keeper for all that it forks, and by a worker after each run.
+    """
+    faulthandler.enable(crash)
+    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True)
     # multiprocessing opens its own at whatever number is free.
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115 - for life
     sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc, assignment]
     sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc, assignment]
     word.reserve_memory()
@@ -230,7 +229,6 @@ def _load(spec: Frame) -> Job:
     if spec["path"] != sys.path:
         # The keeper may be older than what the program has added since.
         sys.path[:] = spec["path"]
-        importlib.invalidate_caches()
     if spec.get("main") is not None:
         make_main(spec["main"])
     if spec.get("payload") is not None:

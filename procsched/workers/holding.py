@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from procsched.workers.child import Child
 
 LINGER_LEAST_SECONDS: Final = 1.0
-"""From the result to the exit, where the grace period is shorter: threads left
+"""From the result to the exit; longer where the grace period is, for threads left
 running and exit handlers may take as long as a stop may."""
 
 OUTPUT_BYTES: Final = 1024 * 1024
@@ -38,8 +38,7 @@ OUTPUT_BYTES: Final = 1024 * 1024
 LAST_BYTES: Final = 16 * 1024 * 1024
 """Output and frames read after the end, at most: whatever the pipes held."""
 
-_CHUNK: Final = 65536
-"""What a pipe holds (pipe(7))."""
+_CHUNK: Final = 65536  # What a pipe holds (pipe(7)).
 
 
 class Holding:
@@ -48,6 +47,7 @@ class Holding:
     Args:
         child: The process and what joins it to us; owned from now on.
         spec: The start frame.
+        stacks: Where it dumps its stacks; empty.
         spare: A worker beside it that is not the run's.
     """
 
@@ -57,13 +57,14 @@ class Holding:
         spec: Frame,
         selector: selectors.BaseSelector,
         *,
+        stacks: Stacks,
         spare: int | None = None,
     ) -> None:
         self.pid = child.pid
         self._pidfd = open_pidfd(child.pid)
         self._channel = Channel(child.channel)
         self._pipe = child.output
-        self._stacks = Stacks(child.crash)
+        self._stacks = stacks
         self._mailbox = child.mailbox
         self._spare = spare
         self._selector = selector
@@ -96,28 +97,25 @@ class Holding:
         self._taken = self._ready = self._resting = self._ending = False
         self._lingered = self._struck_after_word = False
         self._cause: tuple[str, str] | None = None
-        self._soft_at = self._after(limits["startup"])
+        self._soft_at = _after(limits["startup"])
         self._hard_at: float | None = None
         self._sweep = Sweep()
 
     def hand_over(self, spec: Frame) -> None:
         """Give a persistent worker a run; its first, or its next."""
         if self._resting:
-            self._stacks.clear()
             self._mailbox.clear()
             self._begin(spec)
         try:
             self._channel.send(spec)
+            self._watch()
         except ChannelClosed:
-            # It is dead; its pidfd tells.
-            return
-        self._watch()
+            return  # It is dead; its pidfd tells.
 
     @property
     def run_id(self) -> str:
         """The run it is at work on."""
-        run_id: str = self.spec["run_id"]
-        return run_id
+        return str(self.spec["run_id"])
 
     @property
     def finished(self) -> bool:
@@ -133,14 +131,11 @@ class Holding:
     @property
     def usable(self) -> bool:
         """Whether an idle worker can take another run."""
-        if not self.gone and self._pidfd is not None:
-            poll = select.poll()
-            poll.register(self._pidfd, select.POLLIN)
-            return not poll.poll(0)
-        return not self.gone
-
-    def _after(self, seconds: float | None) -> float | None:
-        return None if seconds is None else time.monotonic() + seconds
+        if self.gone or self._pidfd is None:
+            return not self.gone
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     def next_deadline(self) -> float | None:
         """Return when `keep_deadlines` has something to do; None for never."""
@@ -167,12 +162,12 @@ class Holding:
         if self._word is not None:
             self._lingered = True
             self._hard_at = time.monotonic()
-        elif self._ready:
+            return
+        if self._ready:
             text = f"over its time limit of {limits['wall']:g} s"
-            self.stop("timed_out", text, limits["grace"])
         else:
             text = f"goal() was not reached within {limits['startup']:g} s"
-            self.stop("timed_out", text, limits["grace"])
+        self.stop("timed_out", text, limits["grace"])
 
     def stop(self, cause: str, text: str, grace_seconds: float) -> None:
         """Ask the run to stop, and kill it when the grace period is over."""
@@ -181,7 +176,7 @@ class Holding:
             return
         self._soft_at = None
         at = time.monotonic() + grace_seconds
-        self._hard_at = at if self._hard_at is None else min(at, self._hard_at)
+        self._hard_at = min(at, at if self._hard_at is None else self._hard_at)
         # A stopped process does not hear (signal(7)).
         send_signal(self._pidfd, self.pid, signal.SIGCONT)
         send_signal(self._pidfd, self.pid, signal.SIGTERM)
@@ -202,15 +197,15 @@ class Holding:
 
     def _strike(self, now: float) -> None:
         """Dump the stacks, give that a moment, then kill."""
-        if not self._is_command and self._stacks.asked_at is None:
+        asked = self._stacks.asked_at is not None
+        if self._is_command or (asked and self._stacks.complete()):
+            self._kill()
+            return
+        if not asked:
             self._stacks.asked_at = now
             send_signal(self._pidfd, self.pid, signal.SIGCONT)
             send_signal(self._pidfd, self.pid, goal.DUMP_SIGNAL)
-            self._hard_at = now + STEP_SECONDS
-        elif self._is_command or self._stacks.complete():
-            self._kill()
-        else:
-            self._hard_at = now + STEP_SECONDS
+        self._hard_at = now + STEP_SECONDS
 
     def _kill(self) -> None:
         self._hard_at = self._soft_at = None
@@ -260,7 +255,7 @@ class Holding:
                 self._ready = True
                 self._news.append({"kind": "started", "pid": self.pid})
                 if self._cause is None:
-                    self._soft_at = self._after(self.spec["limits"]["wall"])
+                    self._soft_at = _after(self.spec["limits"]["wall"])
             case "becoming":
                 self._is_command = True
                 self._persistent = False
@@ -272,8 +267,7 @@ class Holding:
                 kept = {name: frame.get(name) for name in ("kind", "done", "total")}
                 self._progress = kept
             case _:
-                # Noise of a job that writes on descriptors it does not own.
-                return
+                return  # Noise of a job that writes on descriptors it does not own.
 
     def _take_word(self, word: Word) -> None:
         if self._persistent and word.leaving is None:
@@ -281,7 +275,7 @@ class Holding:
                 self._rest(word)
         elif self._hard_at is None:
             grace = max(LINGER_LEAST_SECONDS, self.spec["limits"]["grace"])
-            self._soft_at = self._after(grace)
+            self._soft_at = _after(grace)
 
     def _rest(self, word: Word) -> None:
         """End a run whose worker lives on, or end the worker with it."""
@@ -313,8 +307,7 @@ class Holding:
         try:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         except ChildProcessError:
-            # A sweep has taken its status already.
-            return True
+            return True  # A sweep has taken its status already.
         if pid:
             self._sweep.statuses[pid] = status
             self._sweep.reaped.append((pid, usage))
@@ -380,7 +373,7 @@ class Holding:
             "output_tail": self._output.last_lines,
             "enforced_by": rlimits.enforceable(limits),
             "leftovers": len(self._sweep.struck - {self.pid}),
-            "flags": self._flags(),
+            "flags": [*self._flags(), *(() if word is None else word.flags())],
         }
 
     def _flags(self) -> list[str]:
@@ -391,13 +384,6 @@ class Holding:
             flags.append("its process did not leave after its result: killed")
         if self._sweep.unkillable:
             flags.append(f"unkillable: {self._sweep.unkillable}")
-        if self._word is not None:
-            if self._word.note:
-                flags.append(self._word.note)
-            if self._word.dropped:
-                flags.append(f"{self._word.dropped} audit records dropped")
-            if self._word.leaving:
-                flags.append(f"its worker was replaced: {self._word.leaving}")
         return flags
 
     def close(self) -> None:
@@ -405,7 +391,10 @@ class Holding:
         self._release()
         self._channel.close()
         os.close(self._pipe)
-        self._stacks.close()
         self._mailbox.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
+
+
+def _after(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds

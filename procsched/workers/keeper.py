@@ -15,19 +15,25 @@ import fcntl
 import gc
 import importlib
 import os
+import select
 import selectors
 import signal
+import sys
 import time
-from typing import TYPE_CHECKING, Final
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from procsched.workers import goal
 from procsched.workers.channel import Channel, ChannelClosed, Frame
 from procsched.workers.child import Child
 from procsched.workers.holding import Holding
 from procsched.workers.linux import become_subreaper, open_pidfd
+from procsched.workers.stacks import Stacks
 from procsched.workers.tree import Sweep, sweep_descendants
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from procsched.workers.context import Inherited
 
 LOSS_GRACE_SECONDS: Final = 0.5
@@ -84,12 +90,17 @@ def _fill_standard(taken: set[int]) -> None:
 
 
 def _settle_signals() -> None:
-    """Undo what the host had set: ignored and blocked signals survive exec."""
+    """Set what a run has, and ignore what only a run shall hear.
+
+    Undoes what the host had set: ignored and blocked signals survive exec.
+    """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) is signal.SIG_IGN:
-            # An ignored SIGCHLD would throw every exit status away (wait4(2)).
+        # An ignored SIGCHLD would throw every exit status away (wait4(2)).
+        if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+    # SIGXFSZ ignored shows as OSError in a job, as Python means it (EFBIG).
+    ignored = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
+    for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     # Blocked and not ignored: a stop that comes between the fork of a run and its
     # handler is kept for it (signal(7)).
@@ -108,9 +119,12 @@ class Keeper:
         self._wake = wake
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ, self._hear)
+        self._stacks = Stacks()
+        self._supervisor: int | None = None
         self._held: Holding | None = None
         self._worker: Holding | None = None
         self._orphaned = False
+        goal.prepare_python(self._stacks.fileno())
 
     def watch_supervisor(self, pid: int) -> None:
         """Take its death for the end of the channel.
@@ -118,17 +132,26 @@ class Keeper:
         A process that the host has forked holds the channel open for as long as
         it lives; the pidfd speaks of the supervisor alone.
         """
-        pidfd = open_pidfd(pid)
+        self._supervisor = open_pidfd(pid)
         if os.getppid() != pid:
             self._lose_supervisor()
-        elif pidfd is not None:
+        elif self._supervisor is not None:
             self._selector.register(
-                pidfd, selectors.EVENT_READ, lambda: self._see_supervisor_dead(pidfd)
+                self._supervisor, selectors.EVENT_READ, self._see_supervisor_dead
             )
 
-    def _see_supervisor_dead(self, pidfd: int) -> None:
-        self._selector.unregister(pidfd)
+    def _see_supervisor_dead(self) -> None:
+        assert self._supervisor is not None  # noqa: S101 - it is what was heard
+        self._selector.unregister(self._supervisor)
         self._lose_supervisor()
+
+    def _has_supervisor(self) -> bool:
+        """Whether there is somebody to start a run for: its order may outlive it."""
+        if self._supervisor is None:
+            return not self._orphaned
+        poll = select.poll()
+        poll.register(self._supervisor, select.POLLIN)
+        return not self._orphaned and not poll.poll(0)
 
     def run(self) -> None:
         """Wait, act; until there is nobody to work for and nothing to hold."""
@@ -165,6 +188,7 @@ class Keeper:
         if self._held is not None:
             text = "the supervisor was gone"
             self._held.stop("lost", text, LOSS_GRACE_SECONDS)
+            self._stacks.waive()
 
     def _obey(self, frame: Frame) -> None:
         held = self._held
@@ -172,14 +196,14 @@ class Keeper:
             case "surroundings":
                 _settle_in(frame)
                 self._say({"kind": "up"})
-            case "start":
+            case "start" if self._has_supervisor():
                 self._start(frame)
             case "stop" if held is not None and held.run_id == frame["run_id"]:
                 held.stop(frame["cause"], frame["text"], frame["grace"])
             case "kill" if held is not None and held.run_id == frame["run_id"]:
                 held.kill(frame["cause"], frame["text"])
             case _:
-                # The order crossed the end of its run.
+                # The order crossed the end of its run, or of who gave it.
                 return
 
     def _start(self, spec: Frame) -> None:
@@ -200,15 +224,23 @@ class Keeper:
             OSError: If the system has no process or descriptor left.
         """
         worker = self._worker
+        self._stacks.clear()
         if not spec["persistent"]:
-            child = Child.fork(goal.run_once, spec, self._wake)
             spare = None if worker is None else worker.pid
-            return Holding(child, spec, self._selector, spare=spare)
+            return self._fork(goal.run_once, spec, spare)
         if worker is None:
-            child = Child.fork(goal.serve, spec, self._wake)
-            worker = self._worker = Holding(child, spec, self._selector)
+            worker = self._worker = self._fork(goal.serve, spec)
         worker.hand_over(spec)
         return worker
+
+    def _fork(
+        self,
+        entry: Callable[[Frame, goal.Lines, int], NoReturn],
+        spec: Frame,
+        spare: int | None = None,
+    ) -> Holding:
+        child = Child.fork(entry, spec, self._wake, self._stacks.fileno())
+        return Holding(child, spec, self._selector, stacks=self._stacks, spare=spare)
 
     def _look_after(self, held: Holding) -> None:
         """Carry news upward, keep the deadlines, see the end."""
@@ -226,9 +258,11 @@ class Keeper:
             held.close()
             self._start(held.spec)
             return
-        self._say(held.report())
+        report = held.report()
         if held.gone:
+            # Closed first: who hears of the end finds nothing open.
             held.close()
+        self._say(report)
 
     def _say(self, frame: Frame) -> None:
         if self._orphaned:
@@ -257,8 +291,11 @@ def _settle_in(frame: Frame) -> None:
         os.chdir(frame["directory"])
     os.environ.clear()
     os.environ.update(frame["environment"])
-    # Imported once, here, and not in every run.
+    # Done once, here, and not in every run: the import, and the reading of every
+    # directory that modules are found in.
     importlib.import_module(frame["outlet"])
+    sys.path[:] = frame["path"]
+    PathFinder.find_spec("no module has this name")
     gc.collect()
     gc.freeze()
     gc.disable()

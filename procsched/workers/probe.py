@@ -79,9 +79,10 @@ def _ask(questions: list[list[Any]]) -> tuple[list[Finding], str]:
         asked.seek(0)
         read, write = os.pipe()
         opened.callback(os.close, read)
+        program = _PROGRAM.format(path=list(search_path()), answers=write)
         try:
             child = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM.format(path=search_path(), answers=write)],
+                [sys.executable, "-P", "-c", program],
                 stdin=asked,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(write,),

@@ -6,6 +6,7 @@ Imports: nothing of ours.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from typing import Final
 
@@ -24,24 +25,32 @@ _TEXT_BYTES: Final = 65536
 
 
 class Stacks:
-    """The file, which the process shares and no name leads to.
+    """A file that no name leads to, which a keeper shares with what it forks.
 
-    Args:
-        fd: Owned from now on.
+    One for all runs of the keeper: faulthandler is set on it once, and what is
+    forked has it so.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self) -> None:
+        self._fd = _unnamed_file()
         self._bytes = 0
         self.asked_at: float | None = None
 
+    def fileno(self) -> int:
+        """Return the descriptor, for faulthandler."""
+        return self._fd
+
     def clear(self) -> None:
-        """Make it empty for the next run of the same process."""
+        """Make it empty for the next run."""
         self.asked_at = None
         self._bytes = 0
         os.ftruncate(self._fd, 0)
-        # The process shares the offset: it was forked with this description.
+        # The offset is shared with a worker: it was forked with this description.
         os.lseek(self._fd, 0, os.SEEK_SET)
+
+    def waive(self) -> None:
+        """Have no dump: nobody is left to read it."""
+        self.asked_at = time.monotonic() - DUMP_SECONDS
 
     def complete(self) -> bool:
         """Return whether the dump that was asked for has come to its end."""
@@ -56,6 +65,9 @@ class Stacks:
         data = os.pread(self._fd, _TEXT_BYTES, 0)
         return data.decode("utf-8", "replace") or None
 
-    def close(self) -> None:
-        """Give back the descriptor."""
-        os.close(self._fd)
+
+def _unnamed_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("procsched-stacks")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

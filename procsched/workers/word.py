@@ -85,6 +85,15 @@ class Word:
             return None
         return cls(**given)
 
+    def flags(self) -> list[str]:
+        """Return what is out of the ordinary, for the record."""
+        flags = [] if self.note is None else [self.note]
+        if self.dropped:
+            flags.append(f"{self.dropped} audit records dropped")
+        if self.leaving is not None:
+            flags.append(f"its worker was replaced: {self.leaving}")
+        return flags
+
 
 _KINDS: Final[dict[str, Any]] = {
     "verdict": str,
