@@ -146,6 +146,7 @@ class Adventure:
                 catch_up=policy.catch_up,
                 catch_up_window=policy.catch_up_window,
                 catch_up_max=policy.catch_up_max,
+                start_deadline=policy.start_deadline,
                 retries=0 if retry is None else retry.count,
                 retry_causes=frozenset() if retry is None else retry.causes,
             ),
@@ -230,6 +231,9 @@ class Adventure:
     def end(self, rng: Random) -> None:
         """Shut down, with more and more force, and see that nothing is left."""
         world = self.world
+        if rng.random() < 0.3:
+            # What comes due while the loop is busy is due at the shutdown.
+            world.doze(spread(rng, 1, 5000))
         if rng.random() < 0.7:
             world.shut_down(Stage.SAFE)
             world.live_until_finished(spread(rng, 1, 5000))
@@ -286,7 +290,8 @@ def random_policy(rng: Random) -> Policy:
     parallel = rng.choice((None, 1, 2, 5)) if overlap is Overlap.PARALLEL else None
     retry = None
     if rng.random() < 0.3:
-        retry = Retry(count=rng.randint(0, 3), backoff=rng.choice((1, 30)))
+        backoff = rng.choice((1, 30, 1000))
+        retry = Retry(count=rng.randint(0, 3), backoff=backoff, ceiling=backoff * 2)
     breaker = rng.choice((None, None, 1, 3))
     return Policy(
         overlap=overlap,

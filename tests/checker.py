@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ZERO: Final = timedelta(0)
 STEP: Final = timedelta(seconds=2)
 NEVER_RAN: Final = frozenset({"skipped", "missed", "coalesced"})
+FORCE: Final = 2.0 + 10.0 + 0.001
+"""Seconds: the grace in a forced shutdown, then those until a keeper is given up."""
+
 CATCH_UP_SLACK: Final = timedelta(minutes=1)
 
 
@@ -87,6 +90,8 @@ class Checker:
         self._orders: dict[str, str] = {}
         self._stillborn: set[str] = set()
         self._closed_at: float | None = None
+        self._forced_at: float | None = None
+        self._due_at: dict[str, float] = {}
 
     def watch(self, at: Moment, what: Any) -> None:
         """Take note of an event or a command."""
@@ -172,16 +177,19 @@ class Checker:
     ) -> None:
         self.closing = event.stage > told.Stage.OPEN
         self._closed_at = self._closed_at or at.monotonic
+        if event.stage > told.Stage.SAFE:
+            self._forced_at = self._forced_at or at.monotonic
         for book in self.books.values():
             book.promising = False
 
-    def _ClockStepped(self, _at: Moment, _event: told.ClockStepped) -> None:  # noqa: N802
-        self.counts["clock steps"] += 1
+    def _note(self, _at: Moment, what: Any) -> None:
+        self.counts[type(what).__name__] += 1
 
-    def _WorkerStarted(self, _at: Moment, _event: Any) -> None:  # noqa: N802
-        self.counts["reached goal()"] += 1
+    _ClockStepped = _WorkerStarted = _RecordOrigin = _note
 
-    def _WorkerEnded(self, _at: Moment, event: told.WorkerEnded) -> None:  # noqa: N802
+    def _WorkerEnded(self, at: Moment, event: told.WorkerEnded) -> None:  # noqa: N802
+        late = self._forced_at is not None and at.monotonic > self._forced_at + FORCE
+        require(not late, f"{event} comes long after the force")
         del self.alive[event.run_id]
 
     # What was decided.
@@ -224,6 +232,7 @@ class Checker:
         book.held.discard("probing")
         self._batch[job] += 1
         age = at.wall - record.nominal_time
+        self._due_at[record.run_id] = at.monotonic - age.total_seconds()
         if truth.catch_up == "none":
             require(age <= CATCH_UP_SLACK, f"{record} is late at {at.wall}")
         elif age > CATCH_UP_SLACK:
@@ -274,12 +283,16 @@ class Checker:
 
     # What was ordered.
 
-    def _StartRun(self, _at: Moment, order: told.StartRun) -> None:  # noqa: N802
+    def _StartRun(self, at: Moment, order: told.StartRun) -> None:  # noqa: N802
         require(
             self._orders.get(order.run_id) == "starting",
             f"{order} before the record of it",
         )
         job, truth = self.waiting.pop(order.run_id)
+        due_at = self._due_at.pop(order.run_id, at.monotonic)
+        waited = timedelta(seconds=at.monotonic - due_at)
+        in_time = waited <= (truth.start_deadline or waited) + SLACK
+        require(in_time, f"{order} after its start deadline")
         require(order.run_id not in self.alive, f"{order} twice")
         self.alive[order.run_id] = (job, truth.sequence)
         require(len(self.alive) <= self.slots, f"{order} has no slot")
@@ -293,9 +306,6 @@ class Checker:
         require(order.run_id in self.alive, f"{order} of no process")
 
     _KillRun = _AbandonRun = _StopRun
-
-    def _RecordOrigin(self, _at: Moment, _command: Any) -> None:  # noqa: N802
-        self.counts["origins"] += 1
 
     def _WriteTrail(self, at: Moment, command: told.WriteTrail) -> None:  # noqa: N802
         trail = command.trail

@@ -211,9 +211,13 @@ class PaperWorld:
             self._turn()
         return self.plan.finished
 
+    def doze(self, length: timedelta) -> None:
+        """Let time pass while the loop is kept from running, and leave it so."""
+        self._pass(self.clock.elapsed + length)
+
     def oversleep(self, length: timedelta) -> None:
         """Let time pass while the loop is kept from running; then let it run."""
-        self._pass(self.clock.elapsed + length)
+        self.doze(length)
         self._turn()
 
     def _next(self) -> timedelta | None:

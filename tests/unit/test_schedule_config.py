@@ -539,7 +539,8 @@ POLICIES = [
         (
             "breaker_causes names 'chrashed', which is no way for a run to fail. Did "
             "you mean 'crashed'? The ways are 'cancelled', 'crashed', 'exited', "
-            "'failed', 'limit_exceeded', 'lost', 'out_of_memory', 'start_failed', 'timed_out'."
+            "'failed', 'limit_exceeded', 'lost', 'out_of_memory', 'start_failed', "
+            "'timed_out'."
         ),
     ),
     (
