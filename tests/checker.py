@@ -85,7 +85,7 @@ class Checker:
         self.begun = self.continuous = self.closing = False
         self._keys: set[tuple[str, datetime, int]] = set()
         self._requests: dict[int, Any] = {}
-        self._now: Moment | None = None
+        self._now: Any = None
         self._batch: Counter[str] = Counter()
         self._orders: dict[str, str] = {}
         self._stillborn: set[str] = set()
@@ -144,7 +144,9 @@ class Checker:
                 if job in self._stillborn:
                     self._break(book)
             case told.CancelRequested():
-                self._settle(event.job, self.books.pop(event.job), at, held=False)
+                book = self.books.pop(event.job)
+                book.promising = False
+                self._settle(event.job, book, at, held=False)
             case told.PauseRequested():
                 self.books[event.job].held.add("paused")
 
@@ -253,7 +255,7 @@ class Checker:
                 first >= book.ended + book.truth.step - SLACK,
                 f"{record} comes too soon after {book.ended}",
             )
-            book.base = self._moment.wall - book.shift
+            book.base = self._now.wall - book.shift
             self.counts["nominal times"] += 1
             return
         low, high = first - SLACK, last + SLACK
@@ -339,11 +341,6 @@ class Checker:
 
     # What must hold whenever the plan has had its say.
 
-    @property
-    def _moment(self) -> Moment:
-        assert self._now is not None
-        return self._now
-
     def settled(self) -> None:
         """Look whether anything is undone that could have been done."""
         for job, book in self.books.items():
@@ -352,10 +349,10 @@ class Checker:
             held = "paused" in book.held or (
                 "suspended" in book.held and "probing" not in book.held
             )
-            self._settle(job, book, self._moment, held=held)
+            self._settle(job, book, self._now, held=held)
         for job, count in self._batch.items():
-            truth = self.truths[job]
-            most = truth.catch_up_max if truth.catch_up == "all" else 1
+            all_ = self.truths[job].catch_up == "all"
+            most = self.truths[job].catch_up_max if all_ else 1
             # Twice: for a request, and for what came due since.
             require(count <= 2 * most, f"a storm of {count} runs of {job}")
         self._batch.clear()

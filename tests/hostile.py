@@ -490,6 +490,25 @@ class Hostile(Job):
     def read_stdin(self) -> str:
         return sys.stdin.read() + repr(os.read(0, 10))
 
+    def fork_comes_back(self) -> str:
+        child = os.fork()
+        if not child:
+            message = "the fork"
+            raise ValueError(message)
+        os.waitpid(child, 0)
+        return "the run"
+
+    def stop_a_fork(self) -> int:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(write, b"!")
+            time.sleep(1000)
+        # A signal before its first step would be forgotten (PyOS_AfterFork_Child).
+        os.read(read, 1)
+        os.kill(child, signal.SIGTERM)
+        return os.WTERMSIG(os.waitpid(child, 0)[1])
+
     def look_around(self) -> dict[str, Any]:
         known = {number: signal.getsignal(number) for number in signal.valid_signals()}
         return {

@@ -164,10 +164,15 @@ class _SoftStop:
 
     def __init__(self, run: CurrentRun) -> None:
         self._run = run
+        self._pid = os.getpid()
         self.deaf = False
 
-    def __call__(self, _number: int, _frame: object) -> None:
-        if not self.deaf:
+    def __call__(self, number: int, _frame: object) -> None:
+        if os.getpid() != self._pid:
+            # A fork of the run that nobody has given a handler of its own yet.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not self.deaf:
             self._run.request_stop()
 
 
@@ -197,7 +202,10 @@ def _attempt(
         stop.deaf = True
         said = word.start_failed(fault)
     else:
+        here = os.getpid()
         said = _reach_goal(job, stop, voice)
+        if os.getpid() != here:
+            _leave_fork(said)
     # From here on a stop is the plain signal: there is nothing left to clean up.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     enter_run(None)
@@ -319,6 +327,15 @@ def _say(lines: Lines, voice: Voice, said: Word) -> bool:
         short = replace(said, result=None, note="result was left out")
         lines.mailbox.post(short.to_frame())
     return voice.say(said.to_frame())
+
+
+def _leave_fork(said: Word) -> NoReturn:
+    """Be gone: a fork of the run came back from `goal()`, and is not the run."""
+    with contextlib.suppress(Exception):
+        # As an interpreter shows what nobody catches; the streams are the job's.
+        sys.stderr.write(said.traceback or "")
+    _flush()
+    os._exit(said.code)
 
 
 def _leave(lines: Lines, voice: Voice, said: Word | None) -> None:

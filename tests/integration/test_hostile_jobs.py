@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -499,10 +501,33 @@ def test_a_run_has_no_descriptor_that_it_does_not_need(world: World) -> None:
 def test_a_runs_process_carries_nothing_heavy(world: World) -> None:
     end = world.run(hostile(world, "look_around"))
 
-    # The pool's own module is there: this test's module imports it.
-    assert not {"sqlite3", "yaml", "pydantic", "http.server"} & set(
-        end.report.result["modules"]
+    # The pool's own module is there: this test's module imports it.  What every
+    # interpreter here begins with, coverage for one, is not ours either.
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    carried = set(end.report.result["modules"]) - set(bare.stdout.split())
+    assert not {"sqlite3", "yaml", "pydantic", "http.server"} & carried
+
+
+def test_a_fork_of_the_run_that_comes_back_is_not_the_run(world: World) -> None:
+    """The fork raises and the run returns; the run's word is its own."""
+    end = world.run(hostile(world, "fork_comes_back"))
+
+    assert end.outcome is Outcome.SUCCEEDED
+    assert end.report.result == "the run"
+    assert "ValueError: the fork" in end.log
+
+
+def test_a_fork_that_is_stopped_dies_of_it(world: World) -> None:
+    """SIGTERM between the fork and its own handlers is no stop of the run."""
+    end = world.run(hostile(world, "stop_a_fork"))
+
+    assert end.outcome is Outcome.SUCCEEDED
+    assert end.report.result == signal.SIGTERM
 
 
 def test_stdin_is_empty(world: World) -> None:

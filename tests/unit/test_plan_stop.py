@@ -54,6 +54,19 @@ def test_a_keeper_that_sits_out_the_time_limit_is_given_up() -> None:
     assert stuck.history.outcomes() == ["lost"]
 
 
+def test_a_kill_on_top_of_a_stop_leaves_a_silent_keeper_no_longer() -> None:
+    silent = Fate(lasts=timedelta(days=9), silent=True)
+    stuck = world(schedule(limits=Limits(grace=2)), fate=fates(job=silent))
+    stuck.live(timedelta(minutes=11))
+    stuck.shut_down(Stage.FORCED)
+    stuck.live(timedelta(seconds=9))
+
+    stuck.shut_down(Stage.KILL)
+    stuck.live(timedelta(seconds=9))
+
+    assert stuck.log[-1] == (672.0, "abandon", "job")
+
+
 def test_runs_that_end_in_time_leave_no_alarm_behind() -> None:
     quick = world(
         schedule(trigger=every(1 / 60), limits=Limits(wall=3600)),
