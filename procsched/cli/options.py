@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procsched.config.settings import Settings
+
+STATE_DIR: Final = Path(".procsched")
+"""In the working directory, where a newcomer finds it and can throw it away."""
 
 environment_option = click.option(
     "--env",
@@ -50,6 +53,11 @@ def load(environment: str, config: str | None) -> Settings:
     """
     look_here()
     return ConfigLoader.reload_config(environment, config)
+
+
+def state_of(settings: Settings) -> Path:
+    """Return where `procsched run` keeps history, logs and spools."""
+    return settings.state_dir or STATE_DIR / settings.environment
 
 
 def look_here() -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import click
 
 from procsched import __version__
-from procsched.cli.options import load, settings_options
+from procsched.cli.options import load, settings_options, state_of
 from procsched.errors import ConfigError
 from procsched.scheduler import Scheduler
 
@@ -24,7 +24,7 @@ from procsched.scheduler import Scheduler
 @click.option(
     "--state-dir",
     metavar="DIR",
-    help="History, run logs and audit spools; default: what the section says.",
+    help="History, logs and spools; default: the section's, else .procsched/ENV.",
 )
 def command(environment: str, config: str | None, state_dir: str | None) -> None:
     r"""Run the jobs of a configuration until it is told to stop.
@@ -42,7 +42,8 @@ def command(environment: str, config: str | None, state_dir: str | None) -> None
     if settings.run_continuous is None:
         # Whoever starts a server wants it to stay.
         settings = replace(settings, run_continuous=True)
-    scheduler = Scheduler(settings=settings, state_dir=state_dir)
+    place = state_dir or state_of(settings)
+    scheduler = Scheduler(settings=settings, state_dir=place)
     names = scheduler.schedule_declared()
     if not names:
         raise ConfigError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procsched.cli.next import moment, name_of
-from procsched.cli.options import load, settings_options
+from procsched.cli.options import load, settings_options, state_of
 from procsched.clock import local_zone
 from procsched.core.outcome import Outcome
 from procsched.core.policy import duration
@@ -128,9 +128,7 @@ def _durations(
 
 def _remembered(settings: Settings, job: str) -> timedelta | None:
     """Return the median of what the job's newest runs took; None without any."""
-    if settings.state_dir is None:
-        return None
-    runs = read_runs(settings.state_dir / "history.sqlite3", job, HISTORY_RUNS)
+    runs = read_runs(state_of(settings) / "history.sqlite3", job, HISTORY_RUNS)
     took = [run.usage.wall for run in runs if run.usage is not None]
     return timedelta(seconds=statistics.median(took)) if took else None
 
