@@ -31,7 +31,7 @@ from procsched.core.schedule import Policy, Schedule
 from procsched.core.triggers import After, Cron, Interval, Once, Trigger
 from procsched.core.verdict import Report
 from procsched.errors import ProcschedError
-from procsched.testing import Fate, PaperWorld
+from procsched.testing import NOON, FakeClock, Fate, PaperWorld
 
 if TYPE_CHECKING:
     from random import Random
@@ -103,7 +103,12 @@ class Adventure:
         self._number = 0
         self._moody = type("Moody", (Moody,), {"rng": rng})
         self.checker = Checker(slots)
-        self.world = WatchedWorld(self.checker, slots=slots, fate=self._fate)
+        # Off the full second, as any real clock: a run by hand at noon sharp, and
+        # the clock set back, would share its name with the firing at noon.
+        clock = FakeClock(NOON + timedelta(microseconds=123_457))
+        self.world = WatchedWorld(
+            self.checker, slots=slots, fate=self._fate, clock=clock
+        )
 
     @property
     def jobs(self) -> list[str]:

@@ -79,6 +79,7 @@ class LiveRun:
         asked_to_stop: The cause that stands, once one does.
         kill_at: Reading of the monotonic clock at which it will be killed, once
             it has been asked to stop.
+        give_up_at: Likewise, at which its keeper is given up if it says nothing.
         alarm: What rings if it has not ended by then.
     """
 
@@ -88,6 +89,7 @@ class LiveRun:
     start_by: float | None = None
     asked_to_stop: tuple[str, str] | None = None
     kill_at: float = inf
+    give_up_at: float = inf
     alarm: Ring | None = None
 
 

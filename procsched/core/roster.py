@@ -184,8 +184,7 @@ class Roster:
         wall = limits.seconds("wall")
         startup = limits.seconds("startup")
         if wall is not None and startup is not None:
-            at = now.monotonic + wall + startup + self._grace(run)
-            self._set_alarm(run, at + OVERDUE_SECONDS, AnswerOverdue(run))
+            self._expect_end(run, now.monotonic + wall + startup + self._grace(run))
         self._out.append(
             StartRun(
                 run_id=run.record.run_id,
@@ -265,7 +264,7 @@ class Roster:
         run.asked_to_stop = (cause, text)
         self._move(run, Step.STOP_ASKED)
         run.kill_at = now.monotonic + grace
-        self._set_alarm(run, run.kill_at + OVERDUE_SECONDS, AnswerOverdue(run))
+        self._expect_end(run, run.kill_at)
         self._out.append(StopRun(run_id, cause, text, grace))
 
     def _hurry(self, run: LiveRun, now: Moment, text: str, patience: float) -> None:
@@ -307,7 +306,7 @@ class Roster:
             return
         self._move(run, Step.KILL_ASKED)
         run.kill_at = now.monotonic
-        self._set_alarm(run, run.kill_at + OVERDUE_SECONDS, AnswerOverdue(run))
+        self._expect_end(run, run.kill_at)
         cause = Outcome.CANCELLED.value
         self._out.append(KillRun(run.record.run_id, cause, text))
 
@@ -321,6 +320,14 @@ class Roster:
 
     def _grace(self, run: LiveRun) -> float:
         return run.schedule.policy.limits.seconds("grace") or 0.0
+
+    def _expect_end(self, run: LiveRun, at_seconds: float) -> None:
+        """Give the run's keeper up if it says nothing long after this time.
+
+        A kill on top of a stop leaves it no longer than the stop did.
+        """
+        run.give_up_at = min(run.give_up_at, at_seconds + OVERDUE_SECONDS)
+        self._set_alarm(run, run.give_up_at, AnswerOverdue(run))
 
     def _set_alarm(
         self, run: LiveRun, at_seconds: float, alarm: AnswerOverdue | PatienceElapsed

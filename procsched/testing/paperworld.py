@@ -222,6 +222,8 @@ class PaperWorld:
 
     def _next(self) -> timedelta | None:
         """Return when something happens next, in elapsed time."""
+        if self._news:
+            return self.clock.elapsed
         now, until = self.clock.now(), self.plan.next_deadline()
         waits = [self._ahead[0][0] - self.clock.elapsed] if self._ahead else []
         if until.monotonic is not None:
@@ -345,8 +347,6 @@ class PaperWorld:
         pid = None if report.verdict == "start_failed" else process.pid
         end = WorkerEnded(self.clock.now(), run_id, replace(report, pid=pid))
         self._news.append(end)
-        # News wakes the loop.
-        self._after(timedelta(0), lambda: None)
 
 
 def _ceiling(seconds: float) -> timedelta:
