@@ -8,6 +8,7 @@ Imports: core, clock, config, errors, life, workers.
 
 from __future__ import annotations
 
+import logging
 import os
 from itertools import count
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from procsched.workers.payload import Payload
 
 
+log = logging.getLogger(__name__)
+
+
 class Register:
     """The scheduled jobs.
 
@@ -55,6 +59,7 @@ class Register:
         self.payloads: dict[str, Payload] = {}
         self._codes: dict[str, str] = {}
         self._configs: dict[str, ScheduleConfig] = {}
+        self._warned: set[ScheduleConfig] = set()
         self._sequences: dict[ScheduleConfig, str] = {}
         self._said_continuous = False
         self._numbers = count(1)
@@ -107,6 +112,7 @@ class Register:
                 del self.payloads[code]
                 raise
             self._said_continuous = True
+            self._warn(name, config)
             self._codes[name] = code
             self._configs[name] = config
             if self._life.engine is not None:
@@ -128,6 +134,15 @@ class Register:
         if known is not None:
             trigger = config.trigger(known.anchor, self._zone)
             yield ScheduleRecalled(self._clock.now(), name, trigger, known.decided)
+
+    def _warn(self, name: str, config: ScheduleConfig) -> None:
+        """Say what is allowed and yet may surprise, once for each schedule."""
+        if config is self._settings.schedule or config in self._warned:
+            # The settings' own has been warned of with the settings.
+            return
+        self._warned.add(config)
+        for warning in config.warnings(self._zone):
+            log.warning("job %s: %s", name, warning)
 
     def _sequence_of(self, config: ScheduleConfig) -> str | None:
         """Return the worker that the jobs of one sequential schedule share."""
