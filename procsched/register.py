@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procsched.constants import Sc
 from procsched.core.messages import (
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+
+WARNED_LIMIT: Final = 100
+"""Schedules looked at for surprises: each takes a millisecond, which nobody who
+schedules a hundred thousand wants to wait for, nor read the answers."""
 
 
 class Register:
@@ -139,6 +144,8 @@ class Register:
         """Say what is allowed and yet may surprise, once for each schedule."""
         if config is self._settings.schedule or config in self._warned:
             # The settings' own has been warned of with the settings.
+            return
+        if len(self._warned) == WARNED_LIMIT:
             return
         self._warned.add(config)
         for warning in config.warnings(self._zone):

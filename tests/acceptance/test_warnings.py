@@ -57,3 +57,20 @@ def test_an_ordinary_schedule_is_told_nothing(
         )
 
     assert warnings(caplog) == []
+
+
+def test_a_hundred_schedules_are_looked_at_and_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = Scheduler(separate_thread=True, settings=Settings.built_in())
+
+    with caplog.at_level(logging.WARNING, "procsched"):
+        for number in range(110):
+            cron = f"{number % 60} 2 {number // 60 + 1}-28 * *"
+            config = ScheduleConfig(cron=cron, timezone="Europe/Berlin")
+            scheduler.schedule_job(CommandJob(f"job-{number}", ["true"]), config)
+
+    assert {text.split(":")[0] for text in warnings(caplog)} <= {
+        f"job job-{number}" for number in range(100)
+    }
+    assert warnings(caplog)
