@@ -503,7 +503,9 @@ class Hostile(Job):
         child = os.fork()
         if not child:
             os.write(write, b"!")
-            time.sleep(1000)
+            # In steps: a signal just before a sleep does not cut it short.
+            while True:
+                time.sleep(0.01)
         # A signal before its first step would be forgotten (PyOS_AfterFork_Child).
         os.read(read, 1)
         os.kill(child, signal.SIGTERM)

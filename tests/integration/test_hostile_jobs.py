@@ -406,7 +406,9 @@ def test_a_killed_keeper_is_a_lost_run_and_takes_everything_along(
     assert end.outcome is Outcome.LOST
     assert end.flags == "its keeper was killed"
     for name in ("daemon", "session", "keeper"):
-        assert not alive(int((world.place / name).read_text())), name
+        # Killed, and on a busy host not yet dead.
+        pid = int((world.place / name).read_text())
+        world.until(lambda pid=pid: not alive(pid), f"the death of the {name}")
     assert world.run(hostile(world, "returns", 1)).outcome is Outcome.SUCCEEDED
 
 
@@ -620,7 +622,9 @@ def test_a_command_has_only_its_standard_descriptors(world: World) -> None:
 def test_a_command_has_the_systems_own_signals(world: World) -> None:
     end = world.run(CommandJob("signals", ["grep", "^Sig[IB]", "/proc/self/status"]))
 
-    assert [line.split()[1] for line in end.log.splitlines()] == ["0" * 16] * 2
+    # 32 and 33 are the C library's own and out of anybody's reach (signal(7)).
+    masks = [int(line.split()[1], 16) & ~(0b11 << 31) for line in end.log.splitlines()]
+    assert masks == [0, 0]
 
 
 @pytest.mark.parametrize(
