@@ -120,6 +120,7 @@ def _settle_in(lines: Lines, keeper_pid: int) -> None:
     # A stop that came before this line was held back, and ends the run here.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _guard_forks()
     gc.enable()
     # What the keeper registered is the keeper's.
     atexit._clear()  # noqa: SLF001 - what multiprocessing does in its own children
@@ -174,6 +175,47 @@ class _SoftStop:
             os.kill(os.getpid(), number)
         elif not self.deaf:
             self._run.request_stop()
+
+
+class _ForkGuard:
+    """Keeps a stop of a fork until the fork can die of it.
+
+    A signal with a Python handler that reaches a child before its interpreter has
+    found itself is thrown away there (PyOS_AfterFork_Child): a Pool that ends a
+    worker it has just forked would wait for it for ever.  So the signal is blocked
+    over the fork, and delivered when the child has its default handler.
+    """
+
+    def __init__(self) -> None:
+        self._masks: dict[int, set[signal.Signals | int]] = {}
+
+    def hold(self) -> None:
+        """Block the soft stop in the thread that forks."""
+        if isinstance(signal.getsignal(signal.SIGTERM), _SoftStop):
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            self._masks[threading.get_ident()] = held
+
+    def release(self) -> None:
+        """Go on in the parent as before, a stop that came meanwhile included."""
+        held = self._masks.pop(threading.get_ident(), None)
+        if held is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def settle(self) -> None:
+        """Give the child the default: no soft stop of ours is meant for it."""
+        if threading.get_ident() in self._masks:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self.release()
+
+
+def _guard_forks() -> None:
+    """Guard every fork of this process; once in its life."""
+    guard = _ForkGuard()
+    os.register_at_fork(
+        before=guard.hold,
+        after_in_parent=guard.release,
+        after_in_child=guard.settle,
+    )
 
 
 def _attempt(
