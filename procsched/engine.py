@@ -80,7 +80,9 @@ class Engine:
                 spools=directory.spools,
                 outlet=OUTLET,
                 echo=settings.echo_output,
+                spawn=settings.start_method == "spawn",
             )
+            self._payloads = payloads
             self._pool = KeeperPool(around, payloads=payloads, clock=clock)
             parts.callback(self._pool.close)
             self._supervisor = Supervisor(
@@ -115,6 +117,7 @@ class Engine:
             ready: Set when the loop takes events.
         """
         with self._parts:
+            self._pool.preload(tuple(self._payloads.values()))
             self._pool.warm()
             self._supervisor.carry_out(pending)
             ready.set()

@@ -224,6 +224,22 @@ class Scheduler:
         name, by = check_run_id(run_id), f"process {os.getpid()}"
         self._life.ask(lambda at, ticket: StopRequested(at, ticket, name, by))
 
+    def reload(self) -> None:
+        """Let runs that start from now on have the jobs' code as it is now.
+
+        The jobs' modules are imported once and shared by all runs; a run that goes
+        on ends with the code it began with.  What a job object carries itself is
+        as it was when it was scheduled.
+
+        Raises:
+            SchedulerError: If the scheduler has ended.
+        """
+        if self._inert:
+            return
+        from procsched.core.messages import ReloadRequested
+
+        self._life.ask(ReloadRequested)
+
     def next_run_time(self, job_id: str | None = None) -> datetime | None:
         """Return when a job, or the earliest of all, starts next.
 

@@ -28,6 +28,7 @@ from procsched.core.messages import (
     LoopStarted,
     RecordOrigin,
     RecordRun,
+    ReloadCode,
     StartRun,
     StopRun,
     WorkerEnded,
@@ -48,7 +49,16 @@ if TYPE_CHECKING:
     from procsched.core.trail import Trail
 
 
-Deed = StartRun | StopRun | KillRun | AbandonRun | WriteTrail | Answer | RecordOrigin
+Deed = (
+    StartRun
+    | StopRun
+    | KillRun
+    | AbandonRun
+    | ReloadCode
+    | WriteTrail
+    | Answer
+    | RecordOrigin
+)
 """What is done of a plan's commands, each in its turn."""
 
 
@@ -73,6 +83,9 @@ class Hands(Protocol):
 
     def abandon(self, run_id: str) -> None:
         """Give up a run whose keeper does not answer."""
+
+    def reload(self) -> None:
+        """Have runs from now on read their code anew."""
 
     def read(self) -> list[Event]:
         """Return what has happened since the last call."""
@@ -261,6 +274,8 @@ class Supervisor:
                 self._hands.kill(run_id, cause, text)
             case AbandonRun(run_id):
                 self._hands.abandon(run_id)
+            case ReloadCode():
+                self._hands.reload()
             case WriteTrail():
                 self._audit.record(command.trail)
             case Answer():

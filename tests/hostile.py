@@ -66,7 +66,7 @@ class Ending:
 class World:
     """A pool in a directory of its own; leaving it checks that nothing is left."""
 
-    def __init__(self, place: Path, *, echo: bool = False) -> None:
+    def __init__(self, place: Path, *, echo: bool = False, spawn: bool = False) -> None:
         self.place = place
         self._before = descriptors()
         self._wake = os.pipe()
@@ -80,6 +80,7 @@ class World:
             spools=place / "spools",
             outlet="procsched.audit.outlet",
             echo=echo,
+            spawn=spawn,
         )
         self.pool = KeeperPool(around, payloads=self.payloads, clock=SystemClock())
         self.events: list[Event] = []
@@ -150,6 +151,18 @@ class World:
             if isinstance(event, kind) and event.run_id == run_id:  # type: ignore[attr-defined]
                 return event
         return None
+
+    def settle(self) -> None:
+        """Wait until the modules are preloaded and a keeper is idle and up."""
+        pool = self.pool
+
+        def settled() -> bool:
+            importing = getattr(pool._source, "_stage", None) is not None
+            up = bool(pool._idle) and all(grip.up for grip in pool._keepers)
+            stale = any(grip.stale and not grip.run_id for grip in pool._keepers)
+            return up and not (importing or stale or pool._asked)
+
+        self.until(settled, "the end of preparations")
 
     def note(self, name: str) -> str:
         """Wait for a job's note and return it."""
@@ -459,7 +472,9 @@ class Hostile(Job):
         return os.getpid()
 
     def hang_at_exit(self) -> str:
+        # Exit handlers run last first: the note is there when the other hangs.
         atexit.register(time.sleep, 1000)
+        atexit.register(self.write, "leaving", "the word has been said")
         return "done"
 
     def raise_and_hang_at_exit(self) -> None:

@@ -114,6 +114,9 @@ class SectionBody(ScheduleBody):
     echo_output: bool | None = key(
         True, "Whether what jobs print is shown on the console.", False
     )
+    start_method: Literal["forkserver", "spawn"] | None = key(
+        "forkserver", "How the processes above runs are made.", "spawn"
+    )
     audit: AuditBody | None = key(None, "Where the audit trail goes.", {})
     jobs: SkipValidation[dict[str, JobBody] | list[JobBody] | None] = key(
         None, "Name to job, or a list of jobs with their names."

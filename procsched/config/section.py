@@ -105,6 +105,7 @@ class Section:
             state_dir=Path(body["state_dir"]) if body.get("state_dir") else None,
             max_parallel=body.get("max_parallel"),
             echo_output=True if echo is None else echo,
+            start_method=body.get("start_method") or "forkserver",
             audit=_audit(body.get("audit") or {}),
             warnings=tuple(self._warnings),
         )

@@ -107,6 +107,8 @@ class Settings:
         state_dir: None for the scheduler's own choice.
         max_parallel: Runs at once on this host; None for its number of CPUs.
         echo_output: Whether what jobs print is shown on the console too.
+        start_method: "forkserver" imports the jobs' modules once and forks;
+            "spawn" starts an interpreter for each process above a run.
         audit: Where the audit trail goes.
         warnings: What is allowed and yet may surprise, a line each.
     """
@@ -119,6 +121,7 @@ class Settings:
     state_dir: Path | None = None
     max_parallel: int | None = None
     echo_output: bool = True
+    start_method: Literal["forkserver", "spawn"] = "forkserver"
     audit: AuditSettings = field(default_factory=AuditSettings)
     warnings: tuple[str, ...] = ()
 

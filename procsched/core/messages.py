@@ -188,6 +188,14 @@ class ClockStepped:
     suspended: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadRequested:
+    """Runs from now on shall have the jobs' code as it is now."""
+
+    at: Moment
+    ticket: int
+
+
 Request = (
     ScheduleRequested
     | CancelRequested
@@ -195,6 +203,7 @@ Request = (
     | ResumeRequested
     | TriggerRequested
     | StopRequested
+    | ReloadRequested
     | Asked
 )
 
@@ -273,6 +282,11 @@ class AbandonRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadCode:
+    """Have runs from now on read their code anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class WriteTrail:
     """Hand an audit record to the auditor."""
 
@@ -295,6 +309,7 @@ Command = (
     | StopRun
     | KillRun
     | AbandonRun
+    | ReloadCode
     | WriteTrail
     | Answer
 )

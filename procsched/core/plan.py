@@ -28,6 +28,8 @@ from procsched.core.messages import (
     LoopStarted,
     PauseRequested,
     Question,
+    ReloadCode,
+    ReloadRequested,
     Request,
     ResumeRequested,
     ScheduleRecalled,
@@ -204,6 +206,8 @@ class Plan:
                 return self._agenda.run_now(self._entry(request.job), request.at)
             case StopRequested():
                 self._roster.stop_by_hand(request)
+            case ReloadRequested():
+                self._out.append(ReloadCode())
             case Asked():
                 return self._tell(request)
             case _:

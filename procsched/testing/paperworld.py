@@ -28,6 +28,7 @@ from procsched.core.messages import (
     LoopStarted,
     RecordOrigin,
     RecordRun,
+    ReloadCode,
     Request,
     ScheduleRequested,
     ShutdownRequested,
@@ -246,7 +247,9 @@ class PaperWorld:
             self.tell(self._news.popleft())
         self.tick()
 
-    def _carry_out(self, at: Moment, commands: Iterable[Command]) -> None:
+    def _carry_out(  # noqa: C901 - a row for each command
+        self, at: Moment, commands: Iterable[Command]
+    ) -> None:
         for command in commands:
             self._watch(at, command)
             match command:
@@ -260,6 +263,8 @@ class PaperWorld:
                     self._kill(command.run_id, (command.cause, command.text))
                 case AbandonRun():
                     self._abandon(command.run_id)
+                case ReloadCode():
+                    continue  # On paper there is no code.
                 case WriteTrail():
                     self.audit.record(command.trail)
                 case RecordOrigin():

@@ -9,15 +9,10 @@ import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import Self
 
 from procsched.workers import goal
 from procsched.workers.channel import Mailbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from procsched.workers.channel import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +31,8 @@ class Child:
     mailbox: Mailbox
 
     @classmethod
-    def fork(
-        cls,
-        entry: Callable[[Frame, goal.Lines, int], NoReturn],
-        spec: Frame,
-        wake: int,
-        crash: int,
-    ) -> Self:
-        """Fork a process for a run.
+    def fork(cls, wake: int, crash: int) -> Self:
+        """Fork a process that waits for its run.
 
         Args:
             wake: Stays ours, as `crash` does; the process has its copies.
@@ -67,7 +56,7 @@ class Child:
                     os.dup2(write, 1)
                     os.dup2(write, 2)
                     lines = goal.Lines(far.fileno(), wake, crash, mailbox)
-                    entry(spec, lines, keeper)
+                    goal.main(lines, keeper)
                 finally:
                     # Whatever happened: the keeper's frames are not the child's.
                     os._exit(goal.EX_SOFTWARE)

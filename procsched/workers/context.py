@@ -17,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
+import signal
 import sys
 from contextlib import ExitStack
 from multiprocessing import context, popen_fork, process, reduction, spawn, util
@@ -146,8 +148,67 @@ class KeeperProcess(process.BaseProcess):
         del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
 
 
+class ForkedPopen:
+    """What another process of ours has forked, by its pidfd.
+
+    Its exit status is its parent's; whether it lives is everybody's to see.
+
+    Args:
+        pidfd: Owned from now on.
+    """
+
+    method = "fork server"
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.sentinel = pidfd
+        self.returncode: int | None = None
+        self.finalizer = util.Finalize(self, util.close_fds, (pidfd,))  # type: ignore[attr-defined]
+
+    def poll(self, _flag: int = os.WNOHANG) -> int | None:
+        """Return an exit code once it is dead, which nobody here knows."""
+        return self.wait(0)
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its death; None if it lives on."""
+        if self.returncode is None:
+            poll = select.poll()
+            poll.register(self.sentinel, select.POLLIN)
+            if poll.poll(None if timeout is None else timeout * 1000):
+                self.returncode = STATUS_STOLEN
+        return self.returncode
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        send_signal(self.sentinel, self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        send_signal(self.sentinel, self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Give back the descriptor."""
+        self.finalizer()
+
+
+class ForkedProcess(process.BaseProcess):
+    """A process of the keeper's kind that a fork server has made.
+
+    Args:
+        name: As in its command line.
+        pidfd: Of the process; owned from now on.
+    """
+
+    _start_method = None
+
+    def __init__(self, name: str, pid: int, pidfd: int) -> None:
+        super().__init__(name=name)
+        self._popen = ForkedPopen(pid, pidfd)
+        self._sentinel = pidfd
+
+
 class KeeperContext(context.BaseContext):
-    """The context: `get_context()`-like, with the process above."""
+    """The context: `get_context()`-like, with the processes above."""
 
     _name = "procsched"
     Process: Any = KeeperProcess

@@ -29,11 +29,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from procsched.core.trail import shown
 from procsched.job import CommandJob, CurrentRun, Job, enter_run
-from procsched.workers import rlimits, word
+from procsched.workers import preload, rlimits, word
 from procsched.workers.baseline import Baseline, reap_children
 from procsched.workers.channel import Frame, Mailbox, Voice
 from procsched.workers.linux import die_with_parent, open_descriptors
-from procsched.workers.mainmodule import make_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,21 +56,19 @@ class Lines:
     mailbox: Mailbox
 
 
-def run_once(spec: Frame, lines: Lines, keeper_pid: int) -> NoReturn:
-    """Be the process of one run."""
+def main(lines: Lines, keeper_pid: int) -> NoReturn:
+    """Be the process of a run, or of a sequence's runs; wait for the first."""
     with _never_returning():
         voice = Voice(lines.channel)
         _settle_in(lines, keeper_pid)
+        spec = voice.hear()
+        if spec is None:
+            os._exit(0)
+        # From here on a death is this run's; before it, it was nobody's.
+        voice.say({"kind": "taken"})
+        if spec["persistent"]:
+            _serve(spec, lines, voice)
         _leave(lines, voice, _attempt(spec, lines, voice, rlimits.apply))
-    raise AssertionError  # the block above never ends here
-
-
-def serve(_spec: Frame, lines: Lines, keeper_pid: int) -> NoReturn:
-    """Be the worker of a sequence, one run after another."""
-    with _never_returning():
-        voice = Voice(lines.channel)
-        _settle_in(lines, keeper_pid)
-        _serve(lines, voice)
     raise AssertionError  # the block above never ends here
 
 
@@ -88,11 +85,11 @@ class _never_returning:  # noqa: N801 - reads as what it does
             os._exit(EX_SOFTWARE)
 
 
-def _serve(lines: Lines, voice: Voice) -> None:
+def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
+    """Be the worker of a sequence, one run after another."""
     baseline = Baseline()
-    while (spec := voice.hear()) is not None:
-        # From here on a death is this run's; before it, it was nobody's.
-        voice.say({"kind": "taken"})
+    spec: Frame | None = first
+    while spec is not None:
         # The keeper has killed what the run before left; its zombies are ours.
         reap_children()
         used = _used()
@@ -103,6 +100,8 @@ def _serve(lines: Lines, voice: Voice) -> None:
         if leaving is not None or not _say(lines, voice, said):
             _leave(lines, voice, said)
         prepare_python(lines.crash)
+        if (spec := voice.hear()) is not None:
+            voice.say({"kind": "taken"})
     _leave(lines, voice, None)
 
 
@@ -276,11 +275,10 @@ def _open_outlet(spec: Frame, lines: Lines) -> Any:
 
 def _load(spec: Frame) -> Job:
     """Return the job: from its pickle, its `module:Class`, or its command."""
-    if spec["path"] != sys.path:
-        # The keeper may be older than what the program has added since.
-        sys.path[:] = spec["path"]
+    # The keeper may be older than what the program has added since.
+    preload.settle_path(spec["path"])
     if spec.get("main") is not None:
-        make_main(spec["main"])
+        preload.settle_main(spec["main"])
     if spec.get("payload") is not None:
         job = pickle.loads(base64.b64decode(spec["payload"]))  # noqa: S301 - its own
     elif spec.get("command") is not None:
@@ -380,7 +378,7 @@ def _leave_fork(said: Word) -> NoReturn:
     os._exit(said.code)
 
 
-def _leave(lines: Lines, voice: Voice, said: Word | None) -> None:
+def _leave(lines: Lines, voice: Voice, said: Word | None) -> NoReturn:
     """Say the word, let threads and exit handlers finish, and be gone."""
     code = 0
     try:

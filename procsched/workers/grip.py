@@ -5,19 +5,12 @@ Imports: workers.
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
-from typing import TYPE_CHECKING, Any, Self
-
-from procsched.workers import keeper
-from procsched.workers.channel import Channel
-from procsched.workers.context import Inherited
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psutil
 
-    from procsched.workers.context import KeeperContext
+    from procsched.workers.channel import Channel
 
 
 class Grip:
@@ -29,6 +22,7 @@ class Grip:
         goal: The run's own process.
         up: It has said a word.
         idle_since: On the monotonic clock; counts while it is idle.
+        stale: It is older than the code that runs shall have.
         dismissed: Its channel is closed, and it is on its way out.
     """
 
@@ -41,24 +35,7 @@ class Grip:
         self.up = False
         self.idle_since = 0.0
         self.dismissed = False
-
-    @classmethod
-    def launch(cls, context: KeeperContext, wake_fd: int) -> Self:
-        """Start a keeper; it takes orders at once and acts when it is up.
-
-        Raises:
-            OSError: If the system has no process or descriptor left.
-        """
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            process = context.Process(
-                target=keeper.main,
-                # Everything the keeper forks shows it too, wherever it hides.
-                name=f"procsched-keeper-{secrets.token_hex(8)}",
-                args=(Inherited(theirs.fileno()), Inherited(wake_fd), os.getpid()),
-            )
-            process.start()
-            return cls(process, Channel(ours.detach()))
+        self.stale = False
 
     @property
     def mark(self) -> tuple[int, str]:

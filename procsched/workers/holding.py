@@ -48,6 +48,7 @@ class Holding:
         child: The process and what joins it to us; owned from now on.
         spec: The start frame.
         stacks: Where it dumps its stacks; empty.
+        ahead: It was forked before there was a run for it.
         spare: A worker beside it that is not the run's.
     """
 
@@ -58,6 +59,7 @@ class Holding:
         selector: selectors.BaseSelector,
         *,
         stacks: Stacks,
+        ahead: bool = False,
         spare: int | None = None,
     ) -> None:
         self.pid = child.pid
@@ -69,7 +71,7 @@ class Holding:
         self._spare = spare
         self._selector = selector
         self._account = Account(child.pid)
-        self._runs = 0
+        self._waited = ahead
         self.gone = False
         os.set_blocking(child.output, False)
         selector.register(self._channel, selectors.EVENT_READ, self._listen)
@@ -77,11 +79,11 @@ class Holding:
         if self._pidfd is not None:
             selector.register(self._pidfd, selectors.EVENT_READ, self._see_death)
         self._begin(spec)
+        self._hand(spec)
 
     def _begin(self, spec: Frame) -> None:
         limits = spec["limits"]
         self.spec = spec
-        self._runs += 1
         self._persistent = bool(spec["persistent"])
         self._is_command = spec.get("command") is not None
         self._output = Output(
@@ -102,10 +104,13 @@ class Holding:
         self._sweep = Sweep()
 
     def hand_over(self, spec: Frame) -> None:
-        """Give a persistent worker a run; its first, or its next."""
-        if self._resting:
-            self._mailbox.clear()
-            self._begin(spec)
+        """Give a persistent worker its next run."""
+        self._mailbox.clear()
+        self._waited = True
+        self._begin(spec)
+        self._hand(spec)
+
+    def _hand(self, spec: Frame) -> None:
         try:
             self._channel.send(spec)
             self._watch()
@@ -124,9 +129,9 @@ class Holding:
 
     @property
     def died_idle(self) -> bool:
-        """Whether a worker was dead before it knew of its run."""
-        heard = self._taken or self._runs == 1 or self._cause is not None
-        return self.gone and self._persistent and not heard
+        """Whether it was dead before it knew of its run, having waited for it."""
+        heard = self._taken or self._cause is not None
+        return self.gone and self._waited and not heard
 
     @property
     def usable(self) -> bool:

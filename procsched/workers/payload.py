@@ -50,6 +50,7 @@ class Payload:
         target: "module:Class" of a job declared in the configuration.
         arguments: What the class is made of.
         command: What a CommandJob is made of.
+        modules: What its child imports to make it.
         path: Where modules are found, as it was when the job was scheduled.
     """
 
@@ -58,7 +59,13 @@ class Payload:
     target: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     command: Mapping[str, Any] | None = None
+    modules: tuple[str, ...] = ()
     path: tuple[str, ...] = field(default_factory=search_path)
+
+    def __post_init__(self) -> None:
+        """Name the module of a class that is declared."""
+        if self.target is not None:
+            object.__setattr__(self, "modules", (self.target.partition(":")[0],))
 
     def to_frame(self) -> Frame:
         """Return it as part of a start frame."""
@@ -103,9 +110,11 @@ def pack(job: Job) -> Payload:
             f"pickle, and {PICKLE_LIMIT} are allowed",
             remedy="Keep in the job where its data is, and read the data in goal()",
         )
+    modules = _modules_in(pickled)
     return Payload(
         pickled=base64.b64encode(pickled).decode(),
-        main=_main_if_needed(name, _modules_in(pickled)),
+        main=_main_if_needed(name, modules),
+        modules=tuple(sorted("__main__" if "main__" in m else m for m in modules)),
     )
 
 

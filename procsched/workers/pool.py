@@ -1,35 +1,38 @@
 """The supervisor's side of the keepers: who is at work, who is idle, who died.
 
-A keeper is started when a run finds none idle, and stays for the next one; a
+A keeper is asked for when a run finds none idle, and stays for the next one; a
 sequence has a keeper of its own for as long as the pool lives.  The pool sends
-orders and turns what keepers say into events.  It waits for nothing.
+orders and turns what keepers say into events.  It waits for nothing: a run that
+finds no keeper stands in a line until one has come.
 
 Imports: core, errors, clock, workers.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 import selectors
 import time
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from procsched.core.messages import Event, StartRun, WorkerEnded, WorkerStarted
 from procsched.core.verdict import Report
 from procsched.workers.channel import ChannelClosed, Frame
-from procsched.workers.context import KeeperContext
 from procsched.workers.frames import report_of, start_frame, surroundings_frame
-from procsched.workers.grip import Grip
 from procsched.workers.orphans import Traces, identify, kill_orphans
+from procsched.workers.source import ForkSource, SpawnSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from procsched.clock import Clock
+    from procsched.workers.grip import Grip
     from procsched.workers.payload import Payload
+    from procsched.workers.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Surroundings:
         spools: Directory of the runs' audit spools.
         outlet: Module with `open_outlet`, joined to the job's Auditor.
         echo: Copy what runs print to our own standard output.
+        spawn: Spawn each keeper, without a fork server.
     """
 
     wake_fd: int
@@ -67,6 +71,16 @@ class Surroundings:
     spools: Path
     outlet: str
     echo: bool
+    spawn: bool = False
+
+
+@dataclass(slots=True)
+class _Order:
+    """A run that has no keeper yet."""
+
+    run_id: str
+    sequence: str | None
+    spec: Frame
 
 
 class KeeperPool:
@@ -86,15 +100,21 @@ class KeeperPool:
         self._around = around
         self._clock = clock
         self._payloads = payloads
-        self._context = KeeperContext()
         self._selector = selectors.DefaultSelector()
+        self._line: deque[_Order] = deque()
+        self._asked = 0
         self._grips: dict[str, Grip] = {}
         self._sequences: dict[str, Grip] = {}
         self._keepers: set[Grip] = set()
         self._idle: list[Grip] = []
         self._events: list[Event] = []
         self.progress: dict[str, Frame] = {}
-        self._surroundings = surroundings_frame(around.outlet)
+        given = (self, around.wake_fd, surroundings_frame(around.outlet))
+        # Forking without a pidfd to tell of the end is not worth a second way.
+        spawn = around.spawn or not hasattr(os, "pidfd_open")
+        self._source: Source = (
+            SpawnSource(*given) if spawn else ForkSource(*given, self._selector)
+        )
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `read` has something."""
@@ -118,58 +138,88 @@ class KeeperPool:
             spool=self.spool_of(run.run_id),
             around=self._around,
         )
-        while True:
-            try:
-                grip = self._grip_for(run.sequence)
-            except OSError as fault:
-                text = f"no keeper could be made: {fault.strerror}"
-                self._not_started(run.run_id, text)
-                return
-            try:
-                grip.channel.send(spec)
-            except ChannelClosed:
-                # It died idle, and has not read a word of this run.
-                self._lose(grip)
-                continue
-            break
-        grip.run_id = run.run_id
-        self._grips[run.run_id] = grip
-        self._watch(grip)
-        if not self._idle:
-            # The next run shall not wait for an interpreter to start.
-            self.warm()
+        self._source.preload(payload)
+        self._place(_Order(run.run_id, run.sequence, spec))
 
-    def _grip_for(self, sequence: str | None) -> Grip:
-        """Return a keeper for a run; a sequence has its own.
+    def _place(self, order: _Order) -> None:
+        """Give a run to a keeper, or let it stand in line for one."""
+        grip = self._free(order.sequence)
+        while grip is not None and not self._hand(grip, order):
+            grip = self._free(order.sequence)
+        if grip is None:
+            self._line.append(order)
+        self._stock()
 
-        Raises:
-            OSError: If the system has no process or descriptor left.
-        """
+    def _free(self, sequence: str | None) -> Grip | None:
+        """Return a keeper for a run; a sequence has its own."""
         if sequence is not None and sequence in self._sequences:
             return self._sequences[sequence]
-        grip = self._idle.pop() if self._idle else self._new_grip()
-        if sequence is not None:
-            grip.sequence = sequence
-            self._sequences[sequence] = grip
-        return grip
+        return self._idle.pop() if self._idle else None
+
+    def _hand(self, grip: Grip, order: _Order) -> bool:
+        """Send a run to a keeper; return whether that is alive."""
+        try:
+            grip.channel.send(order.spec)
+        except ChannelClosed:
+            # It died idle, and has not read a word of this run.
+            self._lose(grip)
+            return False
+        if order.sequence is not None:
+            grip.sequence = order.sequence
+            self._sequences[order.sequence] = grip
+        grip.run_id = order.run_id
+        self._grips[order.run_id] = grip
+        self._watch(grip)
+        return True
+
+    def _stock(self) -> None:
+        """Ask for a keeper for each run in line, and one for the next run."""
+        spare = 0 if self._idle else 1
+        lacking = len(self._line) + spare - self._asked
+        if lacking > 0:
+            self._asked += lacking
+            self._source.ask(lacking)
 
     def warm(self) -> None:
         """Have one keeper ready before the next run is due."""
-        try:
-            grip = self._new_grip()
-        except OSError as fault:
-            log.warning("cannot make a keeper ahead of time: %s", fault)
-            return
-        grip.idle_since = self._clock.now().monotonic
-        self._idle.append(grip)
+        self._stock()
 
-    def _new_grip(self) -> Grip:
-        """Start a keeper; it takes orders at once and acts when it is up.
+    def preload(self, payloads: Iterable[Payload]) -> None:
+        """Have the modules of jobs imported before their first runs."""
+        for payload in payloads:
+            self._source.preload(payload)
 
-        Raises:
-            OSError: If the system has no process or descriptor left.
-        """
-        grip = Grip.launch(self._context, self._around.wake_fd)
+    def reload(self) -> None:
+        """Have the jobs' code read anew; runs that go on end in their old keepers."""
+        self.renew()
+        for name, grip in tuple(self._sequences.items()):
+            grip.stale = True
+            if grip.run_id is None:
+                del self._sequences[name]
+                self._dismiss(grip)
+        self._source.reload()
+        self._stock()
+
+    def renew(self) -> None:
+        """Replace the keepers of before, as they become idle."""
+        for grip in self._keepers:
+            grip.stale = grip.stale or grip.sequence is None
+        for grip in self._idle:
+            self._dismiss(grip)
+        self._idle.clear()
+        self._stock()
+
+    def refuse(self, text: str) -> None:
+        """Hear why there is no keeper; the longest in line is not started."""
+        self._asked -= 1
+        if self._line:
+            self._not_started(self._line.popleft().run_id, text)
+        else:
+            log.warning("no keeper is ready for the next run: %s", text)
+
+    def welcome(self, grip: Grip) -> None:
+        """Take a keeper that was asked for; the first in line has it."""
+        self._asked -= 1
         self._keepers.add(grip)
         self._selector.register(
             grip.channel, selectors.EVENT_READ, lambda: self._hear(grip)
@@ -177,21 +227,36 @@ class KeeperPool:
         self._selector.register(
             grip.process.sentinel, selectors.EVENT_READ, lambda: self._bury(grip)
         )
-        with contextlib.suppress(ChannelClosed):
-            # Dead already, which its sentinel tells.
-            grip.channel.send(self._surroundings)
-            self._watch(grip)
-        return grip
+        grip.idle_since = self._clock.now().monotonic
+        if not self._line:
+            self._idle.append(grip)
+        elif not self._hand(grip, order := self._line.popleft()):
+            self._line.appendleft(order)
+            self._stock()
 
     def stop(self, run_id: str, cause: str, text: str, grace_seconds: float) -> None:
         """Have a run climb the stop ladder."""
+        if self._recall(run_id, cause, text):
+            return
         order = {"kind": "stop", "run_id": run_id, "cause": cause, "text": text}
         self._order(run_id, {**order, "grace": grace_seconds})
 
     def kill(self, run_id: str, cause: str, text: str) -> None:
         """Have a run's whole tree killed now."""
+        if self._recall(run_id, cause, text):
+            return
         order = {"kind": "kill", "run_id": run_id, "cause": cause, "text": text}
         self._order(run_id, order)
+
+    def _recall(self, run_id: str, cause: str, text: str) -> bool:
+        """End a run that stands in line; return whether it did."""
+        for order in self._line:
+            if order.run_id == run_id:
+                self._line.remove(order)
+                report = Report(cause=cause, cause_text=text)
+                self._events.append(WorkerEnded(self._clock.now(), run_id, report))
+                return True
+        return False
 
     def _order(self, run_id: str, frame: Frame) -> None:
         grip = self._grips.get(run_id)
@@ -200,6 +265,8 @@ class KeeperPool:
 
     def abandon(self, run_id: str) -> None:
         """Kill a run whose keeper does not answer, and the keeper first."""
+        if self._recall(run_id, "start_failed", "no keeper came for it in time"):
+            return
         grip = self._grips.get(run_id)
         if grip is None:
             return
@@ -271,7 +338,11 @@ class KeeperPool:
         del self._grips[run_id]
         self.progress.pop(run_id, None)
         grip.run_id = grip.goal = None
-        if grip.sequence is None:
+        if grip.stale:
+            if self._sequences.get(grip.sequence or "") is grip:
+                del self._sequences[grip.sequence or ""]
+            self._dismiss(grip)
+        elif grip.sequence is None:
             grip.idle_since = self._clock.now().monotonic
             self._idle.append(grip)
 
@@ -306,6 +377,7 @@ class KeeperPool:
         grip.run_id = None
         self.progress.pop(run_id, None)
         if not grip.up:
+            # It has not read a word of its run, which another may have.
             self._not_started(run_id, "its keeper died before it was up")
             return
         killed = kill_orphans(Traces(run_id, grip.mark, grip.goal))
@@ -335,28 +407,34 @@ class KeeperPool:
     def forked(self) -> None:
         """Let go of every keeper in a fork of this process; they are not its own."""
         self._selector.close()
+        self._source.forked()
         for grip in self._keepers:
             if not grip.dismissed:
                 grip.channel.close()
 
     def close(self) -> None:
         """Send every keeper away and wait until all are gone."""
+        self._source.close()
         for grip in tuple(self._keepers):
             self._dismiss(grip)
             if grip in self._idle:
                 # It holds nothing, and may still be on its way up.
                 grip.process.kill()
         self._await_burials(CLOSE_SECONDS)
-        for grip in self._keepers:
-            log.warning("keeper %d does not leave: killed", grip.process.pid)
-            grip.process.kill()
+        for process in self._processes():
+            log.warning("%s does not leave: killed", process)
+            process.kill()
         self._await_burials(CLOSE_SECONDS)
-        for grip in self._keepers:
-            log.error("keeper %d survives SIGKILL: left behind", grip.process.pid)
+        for process in self._processes():
+            log.error("%s survives SIGKILL: left behind", process)
         self._selector.close()
+
+    def _processes(self) -> list[Any]:
+        """Return every process of ours that lives."""
+        return [*(grip.process for grip in self._keepers), *self._source.processes]
 
     def _await_burials(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while self._keepers and (left := end - time.monotonic()) > 0:
+        while self._processes() and (left := end - time.monotonic()) > 0:
             for key, _ in self._selector.select(left):
                 key.data()

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import threading
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from watching import (
     start_script,
 )
 
-from procsched import Auditor, Outcome, Scheduler
+from procsched import Auditor, Outcome, ScheduleConfig, Scheduler
 from procsched.config.settings import AuditSettings, FileAudit, HttpAudit
 from procsched.errors import AuditError, SchedulerError, StateDirectoryError
 from procsched.store.directory import StateDirectory
@@ -476,3 +477,35 @@ def test_the_history_is_closed_at_the_end(tmp_path: Path) -> None:
         assert (tmp_path / "history.sqlite3-wal").exists()
 
     assert not (tmp_path / "history.sqlite3-wal").exists()
+
+
+def test_a_reload_gives_the_next_run_the_code_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "from procsched import Job\nclass It(Job):\n    def goal(self): return {}"
+    module = tmp_path / "reloaded_job.py"
+    module.write_text(source.format("'old'"))
+    monkeypatch.syspath_prepend(tmp_path)
+    job = import_module("reloaded_job").It()
+    with Scheduler(separate_thread=True, settings=settings()) as scheduler:
+        scheduler.schedule_job(job, ScheduleConfig(every="00:00", time_unit="day"))
+        scheduler.start()
+        results = []
+        for text in ("'old'", "'newer'"):
+            module.write_text(source.format(text))
+            scheduler.reload()
+            run_id = scheduler.trigger("It")
+            results.append(_result_of(scheduler, run_id))
+        scheduler.cancel_job("It")
+
+    assert results == ["old", "newer"]
+
+
+def _result_of(scheduler: Scheduler, run_id: str) -> object:
+    ended = threading.Event()
+    for _ in range(int(LIMIT * 100)):
+        for run in scheduler.runs():
+            if run.run_id == run_id and run.outcome is not None:
+                return run.result
+        ended.wait(0.01)
+    raise AssertionError(run_id)

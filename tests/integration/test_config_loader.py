@@ -593,7 +593,7 @@ def test_a_surprise_is_a_warning_with_its_place(write: Write) -> None:
 def test_the_other_keys_become_plain_values(write: Write) -> None:
     write(
         "DEV:\n  time_unit: hour\n  run_continuous: no\n  max_parallel: 3\n"
-        "  state_dir: state\n  echo_output: off\n"
+        "  state_dir: state\n  echo_output: off\n  start_method: spawn\n"
         "  either:\n  audit:\n    console: json\n"
         "    file: {path: a.jsonl, max_bytes: 1MiB, keep: 0}\n"
         "    http: {url: 'http://a/b', timeout: 3s, headers: {X-Key: k}}\n"
@@ -605,6 +605,7 @@ def test_the_other_keys_become_plain_values(write: Write) -> None:
     assert settings.max_parallel == 3
     assert settings.state_dir == Path("state")
     assert settings.echo_output is False
+    assert settings.start_method == "spawn"
     assert settings.audit.console == "json"
     assert settings.audit.file == FileAudit(
         path=Path("a.jsonl"), max_bytes=1_048_576, keep=0

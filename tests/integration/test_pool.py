@@ -18,6 +18,7 @@ from hostile import Hostile, World, descriptors, gone
 from procsched.core.moment import Moment
 from procsched.core.outcome import Outcome
 from procsched.workers.payload import Payload
+from procsched.workers.tree import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +50,11 @@ def test_three_hundred_runs_leave_nothing_growing(
     monkeypatch.syspath_prepend(world.place)
     for _ in range(10):
         world.run(Payload(target="light_jobs:Light", arguments={"number": 0}))
-    world.until(lambda: all(grip.up for grip in world.pool._keepers), "the spare one")
+    world.settle()
     before, first = len(descriptors()), keepers(world)
     threads = threading.active_count()
-    inside = _sizes(first)
+    world.until(lambda: all(map(children, first)), "the processes forked ahead")
+    inside, files = _sizes(first), _files(first)
 
     for number in range(300):
         given = {"number": number}
@@ -62,26 +64,28 @@ def test_three_hundred_runs_leave_nothing_growing(
     assert len(descriptors()) == before
     assert keepers(world) == first
     assert threading.active_count() == threads
-    after = _sizes(first)
-    for pid, (files, rss) in inside.items():
-        assert after[pid][0] == files
-        assert after[pid][1] - rss < 3_000_000
+    # The process for the next run is forked behind the report of the last.
+    world.until(lambda: _files(first) == files, "as many descriptors as before")
+    for pid, rss in inside.items():
+        assert _sizes(first)[pid] - rss < 3_000_000
     assert [p for p in psutil.Process().children() if p.status() == "zombie"] == []
 
 
-def _sizes(pids: set[int]) -> dict[int, tuple[int, int]]:
-    found = {}
-    for pid in pids:
-        each = psutil.Process(pid)
-        found[pid] = (each.num_fds(), each.memory_info().rss)
-    return found
+def _sizes(pids: set[int]) -> dict[int, int]:
+    return {pid: psutil.Process(pid).memory_info().rss for pid in pids}
+
+
+def _files(pids: set[int]) -> dict[int, int]:
+    return {pid: psutil.Process(pid).num_fds() for pid in pids}
 
 
 def test_one_keeper_is_always_ahead(world: World) -> None:
-    world.pool.warm()
+    world.run(Hostile("returns", world.place))
+    world.settle()
     assert len(keepers(world)) == 1
 
     run_id = world.start(Hostile("hang", world.place))
+    world.settle()
 
     assert len(keepers(world)) == 2
     world.pool.kill(run_id, "cancelled", "enough")
@@ -109,12 +113,15 @@ def test_keepers_idle_for_a_minute_leave_but_for_the_spare_ones(world: World) ->
             return self.at
 
     world.pool._clock = clock = Later()
+    world.run(Hostile("returns", world.place))
+    world.settle()
     runs = [world.start(Hostile("poll_for_the_end", world.place)) for _ in range(6)]
     for run_id in runs:
         world.started(run_id)
         world.pool.stop(run_id, "cancelled", "enough", 5.0)
     for run_id in runs:
         world.ended(run_id)
+    world.settle()
     many = keepers(world)
     assert len(many) == 7
     clock.at = Moment(clock.at.wall + timedelta(minutes=1), 60.0)
@@ -135,15 +142,22 @@ def test_a_keeper_that_died_idle_blames_no_run(world: World) -> None:
     assert (end.outcome, end.report.result) == (Outcome.SUCCEEDED, 3)
 
 
+@pytest.mark.parametrize(
+    ("spawn", "reason"),
+    [
+        (True, "its keeper died before it was up"),
+        (False, "no keeper could be made: its fork server died"),
+    ],
+)
 def test_a_keeper_that_never_comes_up_is_a_failed_start(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, *, spawn: bool
 ) -> None:
     """The interpreter is gone, as after an upgrade under a running server."""
     monkeypatch.setattr(multiprocessing.spawn, "_python_exe", b"/bin/false")
-    end = world.run(Hostile("returns"))
+    with World(tmp_path, spawn=spawn) as world:
+        end = world.run(Hostile("returns"))
 
-    assert end.outcome is Outcome.START_FAILED
-    assert end.reason == "its keeper died before it was up"
+    assert (end.outcome, end.reason) == (Outcome.START_FAILED, reason)
 
 
 def test_closing_ends_what_runs_and_all_keepers(tmp_path: Path) -> None:
@@ -195,7 +209,7 @@ import resource, os, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from hostile import Hostile, World, descriptors
-world = World(Path({place!r}))
+world = World(Path({place!r}), spawn=True)
 world.run(Hostile("returns"))
 busy = [world.start(Hostile("poll_for_the_end", world.place)) for _ in range(2)]
 for each in busy: world.started(each)
@@ -275,11 +289,14 @@ def test_no_process_left_fails_the_start_and_nothing_else(tmp_path: Path) -> Non
 
 def test_a_keeper_without_processes_says_so_and_works_again(world: World) -> None:
     """Limited from outside to its standard descriptors, it can open no other."""
-    world.run(Hostile("returns"))
+    world.run(Hostile("returns", world.place))
+    world.settle()
     grip = world.pool._idle[-1]
     process = psutil.Process(grip.process.pid)
     before = process.rlimit(psutil.RLIMIT_NOFILE)
     process.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
+    # The one that was forked ahead, for which there was room.
+    assert world.run(Hostile("returns")).outcome is Outcome.SUCCEEDED
     files = process.num_fds()
 
     end = world.run(Hostile("returns"))
@@ -289,3 +306,33 @@ def test_a_keeper_without_processes_says_so_and_works_again(world: World) -> Non
     assert process.num_fds() == files
     process.rlimit(psutil.RLIMIT_NOFILE, before)
     assert world.run(Hostile("returns", None, 8)).report.result == 8
+
+
+def test_a_fork_server_without_descriptors_fails_one_start_and_works_again(
+    world: World,
+) -> None:
+    world.run(Hostile("returns", world.place))
+    world.settle()
+    busy = world.start(Hostile("hang", world.place))
+    world.settle()
+    server = psutil.Process(_server_of(world))
+    before = server.rlimit(psutil.RLIMIT_NOFILE)
+    server.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
+    last = world.start(Hostile("hang", world.place))
+    world.started(last)
+
+    end = world.run(Hostile("returns"))
+
+    assert end.outcome is Outcome.START_FAILED
+    assert end.reason == "no keeper could be made: Too many open files"
+    server.rlimit(psutil.RLIMIT_NOFILE, before)
+    assert world.run(Hostile("returns", None, 8)).report.result == 8
+    for run_id in (busy, last):
+        world.pool.kill(run_id, "cancelled", "enough")
+        assert world.ended(run_id).outcome is Outcome.CANCELLED
+
+
+def _server_of(world: World) -> int:
+    """Return the pid of the process that forks keepers now."""
+    keeper = next(iter(world.pool._keepers))
+    return psutil.Process(keeper.process.pid).ppid()

@@ -82,6 +82,9 @@ class World:
     def kill(self, run_id: str, cause: str, text: str) -> None:
         self.did.append((f"kill {cause} {text}", run_id))
 
+    def reload(self) -> None:
+        self.did.append(("reload", ""))
+
     def abandon(self, run_id: str) -> None:
         self.did.append(("abandon", run_id))
 

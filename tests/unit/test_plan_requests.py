@@ -25,6 +25,8 @@ from procsched.core.messages import (
     CancelRequested,
     PauseRequested,
     Question,
+    ReloadCode,
+    ReloadRequested,
     ScheduleRequested,
     StopRequested,
     TriggerRequested,
@@ -241,3 +243,9 @@ def test_an_answer_bears_the_number_of_its_request() -> None:
     ]
 
     assert answers == [Answer(41, "job")]
+
+
+def test_a_reload_is_ordered_before_it_is_answered() -> None:
+    plan = Plan(run_prefix="a", slots=1)
+
+    assert plan.handle(ReloadRequested(moment(), 7)) == [ReloadCode(), Answer(7)]
