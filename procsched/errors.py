@@ -20,7 +20,6 @@ Imports: nothing of ours.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -93,6 +92,9 @@ class StateError(ProcschedError, RuntimeError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word most like `word`, or None when none is close."""
+    # On use: it is more code than a whole run of ours has beside it.
+    from difflib import get_close_matches
+
     by_fold = {name.casefold(): name for name in known}
     found = get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
     return by_fold[found[0]] if found else None

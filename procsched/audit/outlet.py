@@ -10,10 +10,10 @@ Must not import: anything heavy; every child pays for it.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 from datetime import UTC, datetime
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from procsched.audit.record import (
@@ -80,7 +80,7 @@ class _Here:
     """What this process has; replaced as a whole after a fork."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self.lock = _thread.allocate_lock()
         self.run: RunOutlet | None = None
         self.central: CentralAuditor | None = None
         self.inherited: dict[str, AuditAgent] | None = None

@@ -20,10 +20,10 @@ import json
 import os
 import struct
 import zlib
+from _thread import RLock
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import RLock
 from typing import Any, Final
 
 from procsched.errors import AuditError

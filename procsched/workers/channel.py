@@ -13,7 +13,7 @@ import mmap
 import os
 import socket
 import struct
-import threading
+from _thread import RLock
 from typing import Any, Final
 
 Frame = dict[str, Any]
@@ -161,7 +161,7 @@ class Voice:
         self._inode = _inode(fd)
         # Re-entrant for the sake of a job's signal handler that says something
         # while its thread does.
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def say(self, frame: Frame) -> bool:
         """Write a frame; return whether somebody listens."""

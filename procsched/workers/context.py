@@ -1,13 +1,13 @@
 """A multiprocessing context whose processes tell the truth about their end.
 
-Differs from the stock `spawn` in five things.  It starts no resource tracker and
+Differs from the stock `spawn` in six things.  It starts no resource tracker and
 settles no start method, so nothing of ours is left in the host.  It does not
-execute the user's `__main__` in the new process, which is a keeper and runs no
-user code.  Its sentinel is a pidfd: the stock one stays silent while a daemon
-holds it and fires early when the child closes its descriptors (cpython issue
-79838).  It reaps with wait4(2), so the resource usage is there with the exit code.
-And the process bears its name in its command line, where everything it forks
-shows it too.
+execute the user's `__main__` in the new process, which runs no user code.  Its
+sentinel is a pidfd: the stock one stays silent while a daemon holds it and fires
+early when the child closes its descriptors (cpython issue 79838).  It reaps with
+wait4(2), so the resource usage is there with the exit code.  The process bears its
+name in its command line, where everything it forks shows it too.  And it is thin:
+multiprocessing itself is not imported there (see workers.boot).
 
 Imports: workers.linux.
 """
@@ -22,7 +22,6 @@ import signal
 import sys
 from contextlib import ExitStack
 from multiprocessing import context, popen_fork, process, reduction, spawn, util
-from multiprocessing import popen_spawn_posix as stock
 from typing import TYPE_CHECKING, Any, Final
 
 from procsched.workers.linux import open_pidfd, send_signal
@@ -38,7 +37,6 @@ class KeeperPopen(popen_fork.Popen):
     """Starts a fresh interpreter; fork and exec in one step (_posixsubprocess)."""
 
     method = "spawn"
-    DupFd = stock._DupFd  # noqa: SLF001 - spawn's own
 
     def __init__(self, process_obj: process.BaseProcess) -> None:
         self._fds: list[int] = []
@@ -50,23 +48,18 @@ class KeeperPopen(popen_fork.Popen):
         self._fds.append(fd)
         return fd
 
-    def _launch(self, process_obj: process.BaseProcess) -> None:
-        pickled = io.BytesIO()
+    def _launch(self, process_obj: Any) -> None:
         context.set_spawning_popen(self)  # type: ignore[arg-type]
         try:
-            reduction.dump(_preparation(process_obj.name), pickled)
-            reduction.dump(process_obj, pickled)
+            order = _order_for(process_obj)
         finally:
             context.set_spawning_popen(None)
         with ExitStack() as opened:
             child_read, parent_write = _pipe(opened)
             parent_read, child_write = _pipe(opened)
-            command = spawn.get_command_line(pipe_handle=child_read, tracker_fd=None)
             self.pid = util.spawnv_passfds(
                 os.fsencode(spawn.get_executable()),
-                # Not from the working directory (-P), where a file may bear the name
-                # of a module that comes with Python, or which may be gone.
-                [command[0], "-P", *command[1:], process_obj.name],
+                _command_line(child_read, process_obj.name),
                 [*self._fds, child_read, child_write],
             )
             pidfd = self._pidfd = open_pidfd(self.pid)
@@ -77,7 +70,7 @@ class KeeperPopen(popen_fork.Popen):
                 open(parent_write, "wb", closefd=False) as pipe,
             ):
                 # Dead already, which the sentinel tells.
-                pipe.write(pickled.getbuffer())
+                pipe.write(order)
         self.finalizer = util.Finalize(self, util.close_fds, (self.sentinel,))  # type: ignore[attr-defined]
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
@@ -106,21 +99,24 @@ def _pipe(opened: ExitStack) -> tuple[int, int]:
     return read, write
 
 
-def _preparation(name: str) -> dict[str, Any]:
-    """Return what spawn's child sets up before it unpickles the process.
+def _command_line(order: int, name: str) -> list[str]:
+    program = f"from procsched.workers.boot import main; main({order})"
+    # Not from the working directory (-P), where a file may bear the name of a module
+    # that comes with Python, or which may be gone; but wherever we have been found.
+    home = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
+    program = f"import sys; sys.path.insert(0, {home!r}); {program}"
+    # As multiprocessing does: -W, -X, -I and their like as this interpreter has them.
+    flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+    return [spawn.get_executable(), "-P", *flags, "-c", program, name]
 
-    As `spawn.get_preparation_data`, without the user's `__main__`, without the
-    working directory, which may be gone, and without asking for the start method:
-    that question alone makes a later `set_start_method` in the host fail.
-    """
-    return {
-        "name": name,
-        "log_to_stderr": False,
-        "authkey": process.current_process().authkey,
-        "sys_path": [each or process.ORIGINAL_DIR for each in sys.path],  # type: ignore[attr-defined]
-        "sys_argv": sys.argv,
-        "orig_dir": process.ORIGINAL_DIR,  # type: ignore[attr-defined]
-    }
+
+def _order_for(process_obj: Any) -> bytes:
+    """Return what `boot.main` reads."""
+    path = [each or process.ORIGINAL_DIR for each in sys.path]  # type: ignore[attr-defined]
+    told = io.BytesIO()
+    reduction.dump((path, sys.argv), told)
+    reduction.dump(process_obj.order, told)
+    return told.getvalue()
 
 
 class KeeperProcess(process.BaseProcess):
@@ -131,6 +127,11 @@ class KeeperProcess(process.BaseProcess):
     """
 
     _start_method = None
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What the process is to do: a function and its arguments."""
+        return self._target, self._args, self._kwargs  # type: ignore[attr-defined]
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> KeeperPopen:  # noqa: N802
@@ -215,18 +216,15 @@ class KeeperContext(context.BaseContext):
 
 
 class Inherited:
-    """A descriptor on its way into a process that is being started."""
+    """A descriptor on its way into a process that is being started.
+
+    It arrives as its number.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def detach(self) -> int:
-        """Return the descriptor, in the process that it has reached."""
-        return self._fd
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return _detachable, (reduction.DupFd(self._fd),)
-
-
-def _detachable(duplicate: Any) -> Any:
-    return duplicate
+        # The process it reaches has no need of this module: a number will do there.
+        popen: Any = context.get_spawning_popen()
+        return int, (popen.duplicate_for_child(self._fd),)

@@ -18,7 +18,7 @@ import select
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from procsched.workers import keeper, preload
 from procsched.workers.channel import ChannelClosed, Frame
@@ -35,22 +35,19 @@ from procsched.workers.hatch import Hatch
 from procsched.workers.linux import open_pidfd, send_signal
 from procsched.workers.tree import children, descendants
 
-if TYPE_CHECKING:
-    from procsched.workers.context import Inherited
-
 ORPHAN_SECONDS: Final = 5.0
 """How long it goes on killing what a dead keeper left."""
 
 
 def main(
-    line: Inherited,
-    wake: Inherited,
+    line: int,
+    wake: int,
     supervisor_pid: int,
     name: str,
     surroundings: Frame,
 ) -> None:
     """Be the fork server until the pool lets go of it; does not return."""
-    hatch, wake_fd = find_footing(line.detach(), wake.detach())
+    hatch, wake_fd = find_footing(line, wake)
     lifeline = Lifeline(supervisor_pid)
     find_name(name)
     settle_in(surroundings)

@@ -8,6 +8,7 @@ Imports: core.trail, job, workers.  What runs here loads no sqlite, yaml or http
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import base64
 import contextlib
@@ -19,12 +20,9 @@ import pickle
 import resource
 import signal
 import sys
-import threading
 import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime
-from multiprocessing import process as mp_process
-from multiprocessing import util as mp_util
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from procsched.core.trail import shown
@@ -121,11 +119,6 @@ def _settle_in(lines: Lines, keeper_pid: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _guard_forks()
     gc.enable()
-    # What the keeper registered is the keeper's.
-    atexit._clear()  # noqa: SLF001 - what multiprocessing does in its own children
-    mp_util._finalizer_registry.clear()  # type: ignore[attr-defined]  # noqa: SLF001
-    mp_process._children = set()  # type: ignore[attr-defined]  # noqa: SLF001
-    atexit.register(mp_util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _close_all_but(kept: set[int]) -> None:
@@ -192,17 +185,17 @@ class _ForkGuard:
         """Block the soft stop in the thread that forks."""
         if isinstance(signal.getsignal(signal.SIGTERM), _SoftStop):
             held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            self._masks[threading.get_ident()] = held
+            self._masks[_thread.get_ident()] = held
 
     def release(self) -> None:
         """Go on in the parent as before, a stop that came meanwhile included."""
-        held = self._masks.pop(threading.get_ident(), None)
+        held = self._masks.pop(_thread.get_ident(), None)
         if held is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def settle(self) -> None:
         """Give the child the default: no soft stop of ours is meant for it."""
-        if threading.get_ident() in self._masks:
+        if _thread.get_ident() in self._masks:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self.release()
 
@@ -385,7 +378,8 @@ def _leave(lines: Lines, voice: Voice, said: Word | None) -> NoReturn:
         if said is not None:
             code = said.code
             _say(lines, voice, said)
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        if (threading := sys.modules.get("threading")) is not None:
+            threading._shutdown()  # noqa: SLF001 - as the interpreter does
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit runs none
     finally:
         _flush()

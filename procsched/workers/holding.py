@@ -26,6 +26,8 @@ from procsched.workers.tree import Sweep, sweep_descendants
 from procsched.workers.word import Word
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from procsched.workers.child import Child
 
 LINGER_LEAST_SECONDS: Final = 1.0
@@ -49,7 +51,7 @@ class Holding:
         spec: The start frame.
         stacks: Where it dumps its stacks; empty.
         ahead: It was forked before there was a run for it.
-        spare: A worker beside it that is not the run's.
+        spare: Returns what is beside it below the keeper and not the run's.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Holding:
         *,
         stacks: Stacks,
         ahead: bool = False,
-        spare: int | None = None,
+        spare: Callable[[], int | None],
     ) -> None:
         self.pid = child.pid
         self._pidfd = open_pidfd(child.pid)
@@ -323,7 +325,7 @@ class Holding:
         self._listen(LAST_BYTES)
         if (left := self._mailbox.take()) is not None:
             self._heed(left)
-        sweep_descendants(self._sweep, spare=self._spare)
+        sweep_descendants(self._sweep, spare=self._spare())
         self._drain(LAST_BYTES)
         self._output.close()
         self._release()

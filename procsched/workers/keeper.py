@@ -14,7 +14,7 @@ import contextlib
 import os
 import selectors
 import time
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from procsched.workers import goal
 from procsched.workers.channel import Channel, ChannelClosed, Frame
@@ -25,19 +25,14 @@ from procsched.workers.linux import become_subreaper
 from procsched.workers.stacks import Stacks
 from procsched.workers.tree import Sweep, sweep_descendants
 
-if TYPE_CHECKING:
-    from procsched.workers.context import Inherited
-
 LOSS_GRACE_SECONDS: Final = 0.5
 """From the supervisor's death to the kill of the run: a `finally` may still run,
 and the run is dead within the second that is promised."""
 
 
-def main(
-    channel: Inherited, wake: Inherited, supervisor_pid: int, surroundings: Frame
-) -> None:
+def main(channel: int, wake: int, supervisor_pid: int, surroundings: Frame) -> None:
     """Be a keeper that was spawned, until the supervisor is gone; does not return."""
-    line, wake_fd = find_footing(channel.detach(), wake.detach())
+    line, wake_fd = find_footing(channel, wake)
     lifeline = Lifeline(supervisor_pid)
     settle_in(surroundings)
     live(line, wake_fd, lifeline)
@@ -86,9 +81,8 @@ class Keeper:
         while not (self._orphaned and self._held is None):
             held = self._held
             timeout = None
-            if held is None:
-                self._fork_ahead()
-            elif (at := held.next_deadline()) is not None:
+            self._fork_ahead()
+            if held is not None and (at := held.next_deadline()) is not None:
                 timeout = max(0.0, at - time.monotonic())
             for key, _ in self._selector.select(timeout):
                 key.data()
@@ -163,7 +157,7 @@ class Keeper:
             self._selector,
             stacks=self._stacks,
             ahead=ahead,
-            spare=None if worker is None else worker.pid,
+            spare=self._spare,
         )
         if spec["persistent"]:
             self._worker = held
@@ -172,8 +166,17 @@ class Keeper:
     def _fork(self) -> Child:
         return Child.fork(self._wake, self._stacks.fileno())
 
+    def _spare(self) -> int | None:
+        """Return what is below this keeper and not the run's."""
+        if self._worker is not None:
+            return None if self._worker is self._held else self._worker.pid
+        return None if self._ahead is None else self._ahead.pid
+
     def _fork_ahead(self) -> None:
-        """Have the next run's process forked before there is an order for it."""
+        """Have the next run's process forked before there is an order for it.
+
+        Already while a run goes on, beside which there is the time for it.
+        """
         if self._ahead is not None or self._worker is not None or self._orphaned:
             return
         # No process left now may be one when the run is due, which then says so.

@@ -14,7 +14,6 @@ import importlib.util
 import os
 import sys
 import types
-from pathlib import Path
 from typing import Any, Final
 
 CHILD_NAME: Final = "__mp_main__"
@@ -45,7 +44,8 @@ def describe_main() -> dict[str, str] | None:
     if spec is not None and spec.name and spec.name != "__main__":
         return {"name": spec.name}
     path = getattr(main, "__file__", None)
-    if path is None or not Path(path).is_file():
+    # Not pathlib: every child loads this module.
+    if path is None or not os.path.isfile(path):  # noqa: PTH113
         return None
     return {"path": os.path.realpath(path)}
 
@@ -71,10 +71,15 @@ def make_main(description: dict[str, str]) -> None:
         _making = False
 
 
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - every child loads this module
+        return file.read()
+
+
 def _code_of(description: dict[str, str]) -> tuple[Any, dict[str, Any]]:
     if "path" in description:
         path = description["path"]
-        source = Path(path).read_bytes()
+        source = _read(path)
         # Not inherited: this file's own `from __future__` is not the script's.
         code = compile(source, path, "exec", dont_inherit=True)
         return code, {"__file__": path}

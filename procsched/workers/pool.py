@@ -228,7 +228,10 @@ class KeeperPool:
             grip.process.sentinel, selectors.EVENT_READ, lambda: self._bury(grip)
         )
         grip.idle_since = self._clock.now().monotonic
-        if not self._line:
+        if not self._line and grip.stale:
+            self._dismiss(grip)
+            self._stock()
+        elif not self._line:
             self._idle.append(grip)
         elif not self._hand(grip, order := self._line.popleft()):
             self._line.appendleft(order)

@@ -288,8 +288,11 @@ class ForkSource:
             case "forked" if len(fds) == 2:  # noqa: PLR2004 - channel and pidfd
                 self._deaths = 0
                 process = ForkedProcess(frame["name"], frame["pid"], fds[1])
+                grip = Grip(process, Channel(fds[0]))
+                # Asked for before there was a successor, and without its modules.
+                grip.stale = server is not self._current
                 self._answered(server)
-                self._taker.welcome(Grip(process, Channel(fds[0])))
+                self._taker.welcome(grip)
                 return
             case "forked":
                 self._answered(server)

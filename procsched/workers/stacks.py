@@ -6,7 +6,6 @@ Imports: nothing of ours.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from typing import Final
 
@@ -69,5 +68,7 @@ class Stacks:
 def _unnamed_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("procsched-stacks")
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

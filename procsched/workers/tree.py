@@ -15,7 +15,6 @@ import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from procsched.workers.linux import open_pidfd, send_signal
@@ -33,6 +32,9 @@ TRACKER_SECONDS: Final = 0.5
 It leaves by itself, in some 20 ms, once nobody holds its pipe; killed earlier it
 would leave shared memory and semaphores in /dev/shm.
 """
+
+_FILE_BYTES: Final = 1024 * 1024
+"""Of a file in /proc, at most; 100,000 children."""
 
 _PAGE_SECONDS: Final = 0.02
 
@@ -58,22 +60,28 @@ class Sweep:
 
 def children(pid: int) -> list[int]:
     """Return the pids of a process's children, zombies included (proc(5))."""
-    tasks = Path(f"/proc/{pid}/task")
-    if not tasks.is_dir():
-        return _children_by_psutil(pid)
+    tasks = f"/proc/{pid}/task"
     found: list[int] = []
     try:
-        for task in tasks.iterdir():
-            found += map(int, (task / "children").read_text().split())
+        for task in os.listdir(tasks):  # noqa: PTH208 - every child loads this module
+            found += map(int, _read(f"{tasks}/{task}/children").split())
     except FileNotFoundError:
         # The process, or one of its threads, is gone; or a kernel without
-        # CONFIG_PROC_CHILDREN.
+        # CONFIG_PROC_CHILDREN, or no /proc at all.
         return found or _children_by_psutil(pid)
     except OSError:
         # Gone in the middle (ESRCH), or no descriptor left to look with; whoever
         # sweeps looks again.
         return found
     return found
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _FILE_BYTES)
+    finally:
+        os.close(fd)
 
 
 def _children_by_psutil(pid: int) -> list[int]:
@@ -98,12 +106,12 @@ def descendants(pid: int) -> list[int]:
 def is_zombie(pid: int) -> bool:
     """Return whether a process is dead and only waits to be reaped."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = _read(f"/proc/{pid}/stat")
     except FileNotFoundError:
-        return Path("/proc/self").exists() or _is_zombie_by_psutil(pid)
+        return os.path.exists("/proc/self") or _is_zombie_by_psutil(pid)  # noqa: PTH110
     except ProcessLookupError:
         return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
+    return stat.rpartition(b")")[2].split()[0] in b"ZX"
 
 
 def _is_zombie_by_psutil(pid: int) -> bool:
@@ -142,6 +150,8 @@ def sweep_descendants(sweep: Sweep, *, spare: int | None = None) -> None:
     end = time.monotonic() + SWEEP_SECONDS
     trackers_end: float | None = None
     while not reap(sweep):
+        if spare is not None and _alone(spare, sweep):
+            break
         alive = _alive(spare)
         now = time.monotonic()
         if now > end:
@@ -157,13 +167,28 @@ def sweep_descendants(sweep: Sweep, *, spare: int | None = None) -> None:
             _await_any(alive)
         elif alive:
             _strike(alive, sweep.struck)
-        elif spare is None:
-            # That there are none is wait4's to say: a list of children can miss one
-            # while another leaves (proc(5)), and a dead main thread is a zombie
-            # whose other threads live on.
-            _strike(descendants(os.getpid()), set())
-        else:
+        elif children(os.getpid()) == [spare]:
+            # Below the spared there are zombies, and its own tracker.
             break
+        else:
+            # That nothing is left is not for this list to say: a dead main thread
+            # is a zombie whose other threads live on.
+            rest = [pid for pid in descendants(os.getpid()) if pid != spare]
+            _strike(rest, set())
+
+
+def _alone(spare: int, sweep: Sweep) -> bool:
+    """Whether nothing is left but the spared process, which has nothing below.
+
+    The list of children is exact here though it need not be in general (proc(5)):
+    it loses none while it is read, since only we reap them, and who came to it
+    came from one that was in it.
+    """
+    before = len(sweep.statuses)
+    if children(os.getpid()) != [spare] or children(spare):
+        return False
+    reap(sweep)
+    return len(sweep.statuses) == before
 
 
 def _alive(spare: int | None) -> list[int]:
@@ -177,7 +202,7 @@ def _alive(spare: int | None) -> list[int]:
 
 def _is_tracker(pid: int) -> bool:
     try:
-        return _TRACKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return _TRACKER in _read(f"/proc/{pid}/cmdline")
     except OSError:
         return False
 

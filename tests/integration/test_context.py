@@ -23,9 +23,8 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def close_everything(inherited: Inherited) -> None:
+def close_everything(fd: int) -> None:
     """Close all descriptors but one, and wait for its end."""
-    fd = inherited.detach()
     for each in range(3, 300):
         if each != fd:
             try:
@@ -35,15 +34,15 @@ def close_everything(inherited: Inherited) -> None:
     os.read(fd, 1)
 
 
-def fork_and_leave(inherited: Inherited) -> None:
+def fork_and_leave(inherited: int) -> None:
     """Leave behind a process that holds every descriptor."""
     if not os.fork():
-        os.read(inherited.detach(), 1)
+        os.read(inherited, 1)
     os._exit(0)
 
 
-def spell(inherited: Inherited, text: str) -> None:
-    os.write(inherited.detach(), f"{text} {'__main__' in sys.modules}".encode())
+def spell(inherited: int, text: str) -> None:
+    os.write(inherited, f"{text} {'__main__' in sys.modules}".encode())
 
 
 @pytest.mark.parametrize("code", [0, 7])

@@ -73,7 +73,10 @@ def test_a_job_that_comes_later_is_preloaded_before_its_second_run(
 @pytest.mark.parametrize(
     ("importing", "text"),
     [
-        ("import threading; threading.Thread(target=input).start()", "starts threads"),
+        (
+            "import threading; threading.Thread(target=threading.Event().wait, args=(9,)).start()",
+            "starts threads",
+        ),
         ("import subprocess; X = subprocess.Popen(['sleep', '9'])", "starts a process"),
         ("X = open('notes', 'w')", "opens files"),
     ],
