@@ -194,17 +194,27 @@ class Voice:
 class Mailbox:
     """Memory that a process shares with its parent: no closing can lose it.
 
-    For the one frame of a process that has closed its channel.  Made before the
-    fork; costs a page only where it is written.
+    For the one frame of a process that has closed its channel, and for the word
+    that it has taken its run, which wakes nobody.  Made before the fork; costs a
+    page only where it is written.
     """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, MAILBOX_BYTES)
 
+    def sign(self) -> None:
+        """Say that the run has been taken; from here on a death is the run's."""
+        self._memory[-1] = 1
+
+    @property
+    def signed(self) -> bool:
+        """Whether the run has been taken."""
+        return bool(self._memory[-1])
+
     def post(self, frame: Frame) -> bool:
         """Leave a frame; return whether there was room for it."""
         data = _framed(frame)
-        if len(data) > MAILBOX_BYTES:
+        if len(data) >= MAILBOX_BYTES:
             return False
         # The length last: without it there is no frame.
         self._memory[_LENGTH.size : len(data)] = data[_LENGTH.size :]
@@ -214,7 +224,7 @@ class Mailbox:
     def take(self) -> Frame | None:
         """Return the frame that was left; None if there is none."""
         (length,) = _LENGTH.unpack_from(self._memory)
-        if not 0 < length <= MAILBOX_BYTES - _LENGTH.size:
+        if not 0 < length < MAILBOX_BYTES - _LENGTH.size:
             return None
         try:
             return _parsed(self._memory[_LENGTH.size : _LENGTH.size + length])
@@ -225,6 +235,7 @@ class Mailbox:
     def clear(self) -> None:
         """Make it empty for the next run of the same process."""
         self._memory[: _LENGTH.size] = bytes(_LENGTH.size)
+        self._memory[-1] = 0
 
     def close(self) -> None:
         """Give the memory back."""

@@ -13,6 +13,7 @@ from typing import Self
 
 from procsched.workers import goal
 from procsched.workers.channel import Mailbox
+from procsched.workers.tree import start_ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class Child:
         channel: Where its word comes from.
         output: Read end of its stdout and stderr.
         mailbox: Where its word is if it has closed its channel.
+        born: When, in ticks; with the pid that names it for good.
     """
 
     pid: int
     channel: int
     output: int
     mailbox: Mailbox
+    born: int | None
 
     @classmethod
     def fork(cls, wake: int, crash: int) -> Self:
@@ -61,4 +64,4 @@ class Child:
                     # Whatever happened: the keeper's frames are not the child's.
                     os._exit(goal.EX_SOFTWARE)
             ours.pop_all()
-            return cls(pid, near.detach(), read, mailbox)
+            return cls(pid, near.detach(), read, mailbox, start_ticks(pid))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
-import importlib
 import os
 import select
 import signal
@@ -101,7 +100,7 @@ def settle_in(frame: Frame) -> None:
     os.environ.update(frame["environment"])
     # Done once, here, and not in every run: the import, and the reading of every
     # directory that modules are found in.
-    importlib.import_module(frame["outlet"])
+    preload.settle_outlet(frame["outlet"])
     preload.settle_path(frame["path"])
     PathFinder.find_spec("no module has this name")
     freeze()

@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import psutil
-
     from procsched.workers.channel import Channel
 
 
@@ -19,7 +17,7 @@ class Grip:
     Attributes:
         run_id: The run it is at work on; None while it is idle.
         sequence: The sequence it belongs to; None for a keeper of any run.
-        goal: The run's own process.
+        goal: The run's own process: its pid, and when it was born in ticks.
         up: It has said a word.
         idle_since: On the monotonic clock; counts while it is idle.
         stale: It is older than the code that runs shall have.
@@ -31,7 +29,7 @@ class Grip:
         self.channel = channel
         self.run_id: str | None = None
         self.sequence: str | None = None
-        self.goal: psutil.Process | None = None
+        self.goal: tuple[int, int | None] | None = None
         self.up = False
         self.idle_since = 0.0
         self.dismissed = False

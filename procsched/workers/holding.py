@@ -43,25 +43,33 @@ LAST_BYTES: Final = 16 * 1024 * 1024
 _CHUNK: Final = 65536  # What a pipe holds (pipe(7)).
 
 
+_NO_RUN: Final[Frame] = {
+    "limits": {"output": 0, "startup": None},
+    "persistent": True,
+    "log": None,
+    "echo": False,
+    "job": "",
+    "run_id": "",
+}
+
+
 class Holding:
     """One process below the keeper, and the run it is at work on.
 
+    Made before there is a run for it: whatever need not wait for one is done then.
+
     Args:
         child: The process and what joins it to us; owned from now on.
-        spec: The start frame.
-        stacks: Where it dumps its stacks; empty.
-        ahead: It was forked before there was a run for it.
+        stacks: Where it dumps its stacks; empty when a run begins.
         spare: Returns what is beside it below the keeper and not the run's.
     """
 
     def __init__(
         self,
         child: Child,
-        spec: Frame,
         selector: selectors.BaseSelector,
         *,
         stacks: Stacks,
-        ahead: bool = False,
         spare: Callable[[], int | None],
     ) -> None:
         self.pid = child.pid
@@ -73,15 +81,15 @@ class Holding:
         self._spare = spare
         self._selector = selector
         self._account = Account(child.pid)
-        self._waited = ahead
+        self._born = child.born
         self.gone = False
         os.set_blocking(child.output, False)
         selector.register(self._channel, selectors.EVENT_READ, self._listen)
         selector.register(child.output, selectors.EVENT_READ, self._drain)
         if self._pidfd is not None:
             selector.register(self._pidfd, selectors.EVENT_READ, self._see_death)
-        self._begin(spec)
-        self._hand(spec)
+        self._begin(_NO_RUN)
+        self._resting = True
 
     def _begin(self, spec: Frame) -> None:
         limits = spec["limits"]
@@ -98,26 +106,30 @@ class Holding:
         self._news: list[Frame] = []
         self._progress: Frame | None = None
         self._word: Word | None = None
-        self._taken = self._ready = self._resting = self._ending = False
+        self._ready = self._resting = self._ending = False
         self._lingered = self._struck_after_word = False
         self._cause: tuple[str, str] | None = None
         self._soft_at = _after(limits["startup"])
         self._hard_at: float | None = None
         self._sweep = Sweep()
 
-    def hand_over(self, spec: Frame) -> None:
-        """Give a persistent worker its next run."""
-        self._mailbox.clear()
-        self._waited = True
-        self._begin(spec)
-        self._hand(spec)
+    def hand_over(self, spec: Frame, *, waited: bool) -> None:
+        """Give it a run: the first and only one, or a worker's next.
 
-    def _hand(self, spec: Frame) -> None:
+        Args:
+            waited: It was not forked for this run; its death before it knows of the
+                run is nobody's.
+        """
+        if waited:
+            self._mailbox.clear()
+        self._waited = waited
+        self._begin(spec)
         try:
             self._channel.send(spec)
-            self._watch()
         except ChannelClosed:
             return  # It is dead; its pidfd tells.
+        if self._channel.wants_to_write:
+            self._watch()
 
     @property
     def run_id(self) -> str:
@@ -132,7 +144,7 @@ class Holding:
     @property
     def died_idle(self) -> bool:
         """Whether it was dead before it knew of its run, having waited for it."""
-        heard = self._taken or self._cause is not None
+        heard = self._mailbox.signed or self._cause is not None
         return self.gone and self._waited and not heard
 
     @property
@@ -256,11 +268,11 @@ class Holding:
 
     def _heed(self, frame: Frame) -> None:
         match frame.get("kind"):
-            case "taken":
-                self._taken = True
             case "ready" if not self._ready:
                 self._ready = True
-                self._news.append({"kind": "started", "pid": self.pid})
+                self._news.append(
+                    {"kind": "started", "pid": self.pid, "born": self._born}
+                )
                 if self._cause is None:
                     self._soft_at = _after(self.spec["limits"]["wall"])
             case "becoming":

@@ -14,7 +14,7 @@ import contextlib
 import os
 import selectors
 import time
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from procsched.workers import goal
 from procsched.workers.channel import Channel, ChannelClosed, Frame
@@ -45,6 +45,11 @@ def live(channel: int, wake: int, lifeline: Lifeline) -> NoReturn:
     os._exit(0)
 
 
+LULL_SECONDS: Final = 0.001
+"""Without anything to do, until the next process is forked: while a run goes on, or
+after it.  The least that epoll_wait(2) can wait."""
+
+
 class Keeper:
     """One channel to the supervisor, at most one run below.
 
@@ -59,7 +64,7 @@ class Keeper:
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ, self._hear)
         self._stacks = Stacks()
-        self._ahead: Child | None = None
+        self._ahead: Holding | None = None
         self._held: Holding | None = None
         self._worker: Holding | None = None
         self._orphaned = False
@@ -81,10 +86,9 @@ class Keeper:
         while not (self._orphaned and self._held is None):
             held = self._held
             timeout = None
-            self._fork_ahead()
             if held is not None and (at := held.next_deadline()) is not None:
                 timeout = max(0.0, at - time.monotonic())
-            for key, _ in self._selector.select(timeout):
+            for key, _ in self._wait(timeout):
                 key.data()
             if self._held is not None:
                 self._look_after(self._held)
@@ -128,11 +132,6 @@ class Keeper:
                 return
 
     def _start(self, spec: Frame) -> None:
-        if self._worker is not None and not self._worker.usable:
-            # It died idle; that is no run's fault.
-            self._worker.close()
-            self._worker = None
-            sweep_descendants(Sweep())
         try:
             self._held = self._hold(spec)
         except OSError as fault:
@@ -144,27 +143,43 @@ class Keeper:
         Raises:
             OSError: If the system has no process or descriptor left.
         """
-        worker = self._worker
         self._stacks.clear()
-        if spec["persistent"] and worker is not None:
-            worker.hand_over(spec)
-            return worker
-        child, self._ahead = self._ahead, None
-        ahead = child is not None
-        held = Holding(
-            child or self._fork(),
-            spec,
-            self._selector,
-            stacks=self._stacks,
-            ahead=ahead,
-            spare=self._spare,
-        )
+        held = self._worker if spec["persistent"] else None
+        if held is None:
+            held, self._ahead = self._ahead, None
+        waited = held is not None and held.usable
+        if held is None or not waited:
+            if held is not None:
+                # It died idle; that is no run's fault.
+                held.close()
+                self._worker = None if held is self._worker else self._worker
+                sweep_descendants(Sweep(), spare=self._spare())
+            held = self._fork()
         if spec["persistent"]:
             self._worker = held
+        held.hand_over(spec, waited=waited)
         return held
 
-    def _fork(self) -> Child:
-        return Child.fork(self._wake, self._stacks.fileno())
+    def _fork(self) -> Holding:
+        child = Child.fork(self._wake, self._stacks.fileno())
+        return Holding(child, self._selector, stacks=self._stacks, spare=self._spare)
+
+    def _wait(self, timeout: float | None) -> Any:
+        """Wait for something to happen; use a quiet moment for the next fork.
+
+        Forking at once would keep whoever has just been told something waiting for
+        this processor.
+        """
+        if self._lacks_ahead:
+            soon = LULL_SECONDS if timeout is None else min(timeout, LULL_SECONDS)
+            if ready := self._selector.select(soon):
+                return ready
+            self._fork_ahead()
+        return self._selector.select(timeout)
+
+    @property
+    def _lacks_ahead(self) -> bool:
+        return self._ahead is None and self._worker is None and not self._orphaned
 
     def _spare(self) -> int | None:
         """Return what is below this keeper and not the run's."""
@@ -173,12 +188,7 @@ class Keeper:
         return None if self._ahead is None else self._ahead.pid
 
     def _fork_ahead(self) -> None:
-        """Have the next run's process forked before there is an order for it.
-
-        Already while a run goes on, beside which there is the time for it.
-        """
-        if self._ahead is not None or self._worker is not None or self._orphaned:
-            return
+        """Have the next run's process forked before there is an order for it."""
         # No process left now may be one when the run is due, which then says so.
         with contextlib.suppress(OSError):
             self._ahead = self._fork()

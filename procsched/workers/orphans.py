@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from procsched.workers.tree import start_ticks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,20 +40,13 @@ class Traces:
 
     Attributes:
         keeper: Its pid, and the name in its command line.
-        goal: The run's own process; None if it never said that it was there.
+        goal: The run's own process, by pid and start time; None if it never said
+            that it was there.
     """
 
     run_id: str
     keeper: tuple[int, str]
-    goal: psutil.Process | None
-
-
-def identify(pid: int) -> psutil.Process | None:
-    """Return a process by pid and start time; None if it is gone."""
-    try:
-        return psutil.Process(pid)
-    except (psutil.Error, OSError):
-        return None
+    goal: tuple[int, int | None] | None
 
 
 def kill_orphans(traces: Traces) -> int:
@@ -68,7 +63,7 @@ def kill_orphans(traces: Traces) -> int:
                     killed.add(each.pid)
             if not found:
                 break
-    own = None if traces.goal is None else traces.goal.pid
+    own = None if traces.goal is None else traces.goal[0]
     return len(killed - {own})
 
 
@@ -92,8 +87,9 @@ def _of_run(traces: Traces) -> Iterator[psutil.Process]:
             yield each
 
 
-def _session_of(goal: psutil.Process | None) -> int | None:
+def _session_of(goal: tuple[int, int | None] | None) -> int | None:
     """Return the run's session, unless its number has gone to a stranger."""
-    if goal is None or (psutil.pid_exists(goal.pid) and not goal.is_running()):
+    if goal is None:
         return None
-    return goal.pid
+    pid, born = goal
+    return pid if start_ticks(pid) in (born, None) else None

@@ -22,7 +22,7 @@ from procsched.core.messages import Event, StartRun, WorkerEnded, WorkerStarted
 from procsched.core.verdict import Report
 from procsched.workers.channel import ChannelClosed, Frame
 from procsched.workers.frames import report_of, start_frame, surroundings_frame
-from procsched.workers.orphans import Traces, identify, kill_orphans
+from procsched.workers.orphans import Traces, kill_orphans
 from procsched.workers.source import ForkSource, SpawnSource
 
 if TYPE_CHECKING:
@@ -154,7 +154,10 @@ class KeeperPool:
         """Return a keeper for a run; a sequence has its own."""
         if sequence is not None and sequence in self._sequences:
             return self._sequences[sequence]
-        return self._idle.pop() if self._idle else None
+        if not self._idle:
+            return None
+        # The two used last by turns: the one has time to fork its next process.
+        return self._idle.pop(-2 if len(self._idle) > 1 else -1)
 
     def _hand(self, grip: Grip, order: _Order) -> bool:
         """Send a run to a keeper; return whether that is alive."""
@@ -324,7 +327,7 @@ class KeeperPool:
             return
         match frame["kind"]:
             case "started":
-                grip.goal = identify(frame["pid"])
+                grip.goal = (frame["pid"], frame["born"])
                 now = self._clock.now()
                 self._events.append(WorkerStarted(now, run_id, frame["pid"]))
             case "progress" | "heartbeat":
@@ -386,7 +389,7 @@ class KeeperPool:
         killed = kill_orphans(Traces(run_id, grip.mark, grip.goal))
         log.warning("the keeper of run %s is gone; %d orphans killed", run_id, killed)
         flags = ("its keeper was killed",)
-        pid = None if grip.goal is None else grip.goal.pid
+        pid = None if grip.goal is None else grip.goal[0]
         report = Report(pid=pid, leftovers=killed, flags=flags)
         self._events.append(WorkerEnded(self._clock.now(), run_id, report))
 

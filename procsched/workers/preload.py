@@ -37,17 +37,30 @@ class _Preloaded:
 
     Attributes:
         path: The sys.path that modules were looked for in.
+        outlet: The module that joins a run to its auditor.
         main: The script that was made; None if none was.
         environment: What imports have changed in the environment; None for
             variables that they took away.
     """
 
     path: list[str] = field(default_factory=list)
+    outlet: str | None = None
     main: dict[str, str] | None = None
     environment: dict[str, str | None] = field(default_factory=dict)
 
 
 _here = _Preloaded()
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what is said of these of a run that is like all others."""
+    return {"path": _here.path, "outlet": _here.outlet}
+
+
+def settle_outlet(module: str) -> None:
+    """Have here what joins a run to its auditor."""
+    importlib.import_module(module)
+    _here.outlet = module
 
 
 def settle_path(path: Sequence[str]) -> None:

@@ -103,6 +103,17 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def start_ticks(pid: int) -> int | None:
+    """Return when a process was made, in clock ticks since boot; None if gone.
+
+    With the pid that names one process for good (proc(5), starttime).
+    """
+    try:
+        return int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
+    except (OSError, IndexError):
+        return None
+
+
 def is_zombie(pid: int) -> bool:
     """Return whether a process is dead and only waits to be reaped."""
     try:

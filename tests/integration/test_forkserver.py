@@ -74,7 +74,7 @@ def test_a_job_that_comes_later_is_preloaded_before_its_second_run(
     ("importing", "text"),
     [
         (
-            "import threading; threading.Thread(target=threading.Event().wait, args=(9,)).start()",
+            "from threading import *; Thread(target=Event().wait, args=(9,)).start()",
             "starts threads",
         ),
         ("import subprocess; X = subprocess.Popen(['sleep', '9'])", "starts a process"),

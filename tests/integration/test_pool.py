@@ -287,25 +287,31 @@ def test_no_process_left_fails_the_start_and_nothing_else(tmp_path: Path) -> Non
     assert last == "7"
 
 
-def test_a_keeper_without_processes_says_so_and_works_again(world: World) -> None:
+def test_a_keeper_without_processes_says_so_and_works_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Limited from outside to its standard descriptors, it can open no other."""
     world.run(Hostile("returns", world.place))
     world.settle()
-    grip = world.pool._idle[-1]
-    process = psutil.Process(grip.process.pid)
-    before = process.rlimit(psutil.RLIMIT_NOFILE)
-    process.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
-    # The one that was forked ahead, for which there was room.
-    assert world.run(Hostile("returns")).outcome is Outcome.SUCCEEDED
-    files = process.num_fds()
+    # No other shall come and help.
+    monkeypatch.setattr(world.pool, "_stock", lambda: None)
+    idle = [psutil.Process(grip.process.pid) for grip in world.pool._idle]
+    before = idle[0].rlimit(psutil.RLIMIT_NOFILE)
+    for process in idle:
+        world.until(lambda pid=process.pid: children(pid), "the one forked ahead")
+        process.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
+        # The one that was forked ahead, for which there was room.
+        assert world.run(Hostile("returns")).outcome is Outcome.SUCCEEDED
+    files = [process.num_fds() for process in idle]
 
     end = world.run(Hostile("returns"))
 
     assert end.outcome is Outcome.START_FAILED
     assert end.reason == "no process could be made for it: Too many open files"
-    assert process.num_fds() == files
-    process.rlimit(psutil.RLIMIT_NOFILE, before)
-    assert world.run(Hostile("returns", None, 8)).report.result == 8
+    assert [process.num_fds() for process in idle] == files
+    for process in idle:
+        process.rlimit(psutil.RLIMIT_NOFILE, before)
+        assert world.run(Hostile("returns", None, 8)).report.result == 8
 
 
 def test_a_fork_server_without_descriptors_fails_one_start_and_works_again(
