@@ -157,7 +157,7 @@ def _move_into_leaf(directory: str, may_move: Collection[int]) -> bool:
 
 def _words(path: str) -> list[str]:
     try:
-        with open(path, encoding="ascii") as text:  # noqa: PTH123 - cheap
+        with open(path, encoding="utf-8") as text:  # noqa: PTH123 - cheap
             return text.read().split()
     except OSError:
         return []
@@ -165,7 +165,7 @@ def _words(path: str) -> list[str]:
 
 def _write(path: str, text: str) -> bool:
     try:
-        with open(path, "w", encoding="ascii") as file:  # noqa: PTH123 - cheap
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - cheap
             file.write(text)
     except OSError:
         return False

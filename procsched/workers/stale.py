@@ -80,7 +80,7 @@ def remove_directory(place: str, *, kill: bool = False) -> bool:
 def _kill(place: str) -> None:
     """Kill what is in a cgroup that is not ours; by pid where it must be."""
     try:
-        with open(f"{place}/cgroup.kill", "w", encoding="ascii") as file:  # noqa: PTH123
+        with open(f"{place}/cgroup.kill", "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write("1")
     except OSError:
         # Version 1, or a kernel before 5.14.
@@ -95,7 +95,7 @@ def _kill(place: str) -> None:
 
 def _members(place: str) -> list[int]:
     try:
-        with open(f"{place}/cgroup.procs", encoding="ascii") as file:  # noqa: PTH123
+        with open(f"{place}/cgroup.procs", encoding="utf-8") as file:  # noqa: PTH123
             return [int(word) for word in file.read().split()]
     except OSError:
         return []
