@@ -91,7 +91,15 @@ class Words:
         faults: list[Fault] = []
         said = {key: value for key, value in self.said.items() if value is not None}
         if "limits" in said:
-            said["limits"] = Limits(**said["limits"])
+            try:
+                said["limits"] = Limits(**said["limits"])
+            except ScheduleConfigError as error:
+                # Each was judged; it is two of them, perhaps one of a section's,
+                # that contradict.
+                faults.append(
+                    _fault(document, (*path, "limits"), error, said["limits"])
+                )
+                self._give_up("limits", if_any=faults)
         if "retry" in said:
             said["retry"] = Retry(**said["retry"])
         for key, read in (("exclude", _exclude), ("either", _either)):

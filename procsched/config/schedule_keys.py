@@ -48,12 +48,12 @@ class Body(BaseModel):
 
 
 class LimitsBody(Body):
-    """What one run may use before it is ended; blank means no limit."""
+    """What one run may use before it is ended, and its surroundings; blank for none."""
 
     wall: Length | None = key(None, "From the first line of the job to its end.", "5m")
-    cpu: Length | None = key(None, "CPU time of each process of the run.", "60s")
-    memory: Amount | None = key(None, "Private memory of each process.", "512MiB")
-    processes: Count | None = key(None, "Processes of the job's user.", 64)
+    cpu: Length | None = key(None, "CPU time of the run, all its processes.", "60s")
+    memory: Amount | None = key(None, "Memory of the run, all its processes.", "512MiB")
+    processes: Count | None = key(None, "Processes of the run at once.", 64)
     open_files: Count | None = key(None, "Descriptors of each process.", 256)
     file_size: Amount | None = key(None, "Size of any file it writes.", "1GiB")
     output: Amount | None = key("10MiB", "What is kept of its output.", "1MiB")
@@ -62,6 +62,41 @@ class LimitsBody(Body):
     required: bool = key(
         False, "Refuse to start a run whose limits cannot all be enforced.", True
     )
+    nice: Annotated[int, Field(ge=-20, le=19)] | None = key(
+        None, "19 yields to all others; below 0 needs root.", 10
+    )
+    io_class: (
+        Annotated[str, Field(pattern=r"^(idle|(best-effort|realtime)(\([0-7]\))?)$")]
+        | None
+    ) = key(None, "idle, best-effort or realtime; a level as best-effort(7).", "idle")
+    cpu_affinity: (
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+    ) = key(None, "Numbers of the CPUs it may run on.", [0, 1])
+    cwd: Annotated[str, Field(pattern="^/")] | None = key(
+        None, "The directory it starts in, an absolute path.", "/srv/reports"
+    )
+    umask: Annotated[str, Field(pattern="^(0o?)?[0-7]{1,3}$")] | int | None = key(
+        None, "Permissions that its files do not get, octal, in quotes.", "027"
+    )
+    env: dict[str, str] | None = key(
+        {}, "Variables set for it, name to text.", {"LANG": "C"}
+    )
+    pass_env: list[str] | Literal["*"] | None = key(
+        [],
+        "Variables of the scheduler that it gets beside the safe ones; '*' for all.",
+        ["AWS_PROFILE"],
+    )
+    user: str | Annotated[int, Field(ge=0)] | None = key(
+        None, "Whom it runs as, a name or number; needs root.", "nobody"
+    )
+    group: str | Annotated[int, Field(ge=0)] | None = key(
+        None, "Its group, a name or number; blank for the user's own.", "nogroup"
+    )
+    no_new_privs: bool | None = key(
+        None, "Never gains privileges by exec; blank for yes where user is set.", True
+    )
+    network: bool | None = key(None, "false for no network but a loopback.", False)
+    private_tmp: bool = key(False, "A /tmp of its own, gone at its end.", True)
 
     @field_validator("*", mode="wrap")
     @classmethod

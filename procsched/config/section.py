@@ -44,6 +44,8 @@ def spelling(path: KeyPath) -> Spelling:
             return Spelling.NAMES
         case (_, "jobs", _, "with" | "env", *_) | (_, "audit", "http", "headers"):
             return Spelling.EXACT
+        case (_, "limits", "env") | (_, "jobs", _, "limits", "env"):
+            return Spelling.EXACT
         case _:
             return Spelling.WORDS
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from procsched.core.limits import LIMIT_NAMES, Limits
 from procsched.core.run import Usage
 from procsched.core.verdict import Report
 from procsched.workers.payload import search_path
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from procsched.core.messages import StartRun
-    from procsched.core.policy import Limits
     from procsched.workers.channel import Frame
     from procsched.workers.payload import Payload
     from procsched.workers.pool import Surroundings
@@ -63,15 +63,16 @@ def start_frame(
 
 
 def _limits(limits: Limits) -> Frame:
-    """Return them in seconds and bytes; None where there is none."""
+    """Return them in seconds, bytes and plain words; None where there is none."""
     seconds = ("wall", "cpu", "startup", "grace")
     sizes = ("memory", "file_size", "output")
+    words = frozenset(LIMIT_NAMES).difference(seconds, sizes)
     return {
+        **{name: getattr(limits, name) for name in words},
         **{name: limits.seconds(name) for name in seconds},
         **{name: limits.bytes(name) for name in sizes},
-        "processes": limits.processes,
-        "open_files": limits.open_files,
-        "required": limits.required,
+        "umask": None if limits.umask is None else int(str(limits.umask), 8),
+        "env": dict(limits.env),
     }
 
 

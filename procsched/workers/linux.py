@@ -7,13 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import platform
 import signal
 import sys
-from typing import Final
+from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+_IOPRIO_SET: Final = {
+    "x86_64": 251,
+    "aarch64": 30,
+    "riscv64": 30,
+    "i686": 289,
+    "armv7l": 314,
+    "ppc64le": 273,
+    "s390x": 282,
+}
+"""Number of the system call, by machine (syscalls(2))."""
 
 _ON_LINUX: Final = sys.platform == "linux"
 
@@ -82,3 +97,57 @@ def open_descriptors() -> list[int] | None:
             # No such folder on this system.
             return [int(name) for name in os.listdir(folder)]  # noqa: PTH208 - fast
     return None
+
+
+def become_dumpable() -> None:
+    """Own /proc/self again, which a change of user gives to root (prctl(2))."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def forbid_new_privileges() -> bool:
+    """Gain none by exec from here on; False where the system cannot (prctl(2))."""
+    return _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones (unshare(2)); os.unshare is of Python 3.12.
+
+    Raises:
+        OSError: If that is not permitted, or the system has none.
+    """
+    _checked("unshare", ctypes.c_int(flags))
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Mount a file system (mount(2)).
+
+    Raises:
+        OSError: If that is not permitted.
+    """
+    texts = [ctypes.c_char_p(text.encode()) for text in (source, target, kind, options)]
+    _checked("mount", *texts[:3], ctypes.c_ulong(flags), texts[3])
+
+
+def set_io_priority(number: int) -> None:
+    """Set the class and level of this process's input and output (ioprio_set(2)).
+
+    Args:
+        number: Class in the bits from 13 up, level below.
+
+    Raises:
+        OSError: If that is not permitted, or not known for this system.
+    """
+    call = _IOPRIO_SET.get(platform.machine())
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    # The C library has no function for it; 1 and 0 stand for this process.
+    _checked("syscall", *map(ctypes.c_long, (call, 1, 0, number)))
+
+
+def _checked(name: str, *arguments: Any) -> None:
+    code = errno.ENOSYS
+    if _libc is not None:
+        if getattr(_libc, name)(*arguments) == 0:
+            return
+        code = ctypes.get_errno()
+    raise OSError(code, os.strerror(code))

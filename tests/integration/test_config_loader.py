@@ -21,7 +21,7 @@ from procsched.config.schedule import ScheduleConfig
 from procsched.config.schema import json_schema
 from procsched.config.settings import FileAudit, HttpAudit
 from procsched.constants import Sc
-from procsched.core.policy import Limits, Overlap, Retry
+from procsched.core.policy import LIMIT_NAMES, Limits, Overlap, Retry
 from procsched.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -234,6 +234,14 @@ def test_the_error_of_a_file_can_be_sent(write: Write) -> None:
          "0, or a text such as '64KiB', '512MiB' or '2GB'.")),
         ("limits: 5", ("DEV.limits: 5: is not a mapping. Write it as in `limits: "
          "{wall: 5m, memory: 512MiB}`.")),
+        ("limits: {umask: 27}", ("DEV.limits.umask: 27: umask: 27 is 033 in octal, "
+         "which nobody means. Write umask: '027', in quotes, or '033' if you do mean "
+         "it.")),
+        ("limits: {env: {A: 1}}", ("DEV.limits.env: {'A': 1}: env has 'A'=1, which is "
+         "no variable. Write names and values as texts, as in env: {'LANG': 'C'}.")),
+        ("limits: {private_tmp: true, cwd: /tmp/a}", ("DEV.limits: {'private_tmp': "
+         "True, 'cwd': '/tmp/a'}: cwd: '/tmp/a' with private_tmp: true, which begins "
+         "with an empty /tmp. Write a directory elsewhere, or private_tmp: false.")),
         ("retry: {causes: [succeeded]}", ("DEV.retry.causes: ['succeeded']: causes "
          "names 'succeeded', which is no way for a run to fail. Choose among "
          "'cancelled', 'crashed', 'exited', 'failed', 'limit_exceeded', 'lost', "
@@ -681,3 +689,42 @@ def test_a_schedule_can_be_made_without_yaml_and_pydantic(workplace: Path) -> No
     )  # fmt: skip
 
     assert done.stdout == "[]\n"
+
+
+def test_each_word_of_limits_is_read_from_the_file(write: Write) -> None:
+    """Names of variables keep their case, and an unquoted 027 is octal (YAML 1.1)."""
+    settings = ConfigLoader.reload_config(
+        "DEV",
+        path=write("""\
+DEV:
+  LIMITS:
+    NICE: 10
+    io_class: best-effort(7)
+    cpu_affinity: [0, 1]
+    cwd: /srv
+    umask: 027
+    env: {Lang: C, LANG: D}
+    pass_env: [AWS_PROFILE]
+    user: 1000
+    group: staff
+    no_new_privs: true
+    network: false
+    private_tmp: true
+"""),
+    )
+
+    assert settings.schedule.limits == Limits(
+        nice=10, io_class="best-effort(7)", cpu_affinity=[0, 1], cwd="/srv",
+        umask="027", env={"Lang": "C", "LANG": "D"}, pass_env=["AWS_PROFILE"],
+        user=1000, group="staff", no_new_privs=True, network=False, private_tmp=True,
+    )  # fmt: skip
+
+
+def test_the_projects_own_file_explains_each_limit() -> None:
+    text = (ROOT / "configs/config.yaml").read_text()
+
+    assert [
+        name
+        for name in LIMIT_NAMES
+        if not re.search(rf"^    (# )?{name}:", text, re.MULTILINE)
+    ] == []

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from forked import in_child
 
 from procsched.workers import rlimits
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NONE: dict[str, Any] = {
     "wall": None,
@@ -26,24 +23,6 @@ NONE: dict[str, Any] = {
     "output": None,
     "required": False,
 }
-
-
-def in_child(work: Callable[[], Any]) -> Any:
-    """Return what `work` says in a fork; its exception as a text."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            said = work()
-        except BaseException as fault:  # noqa: BLE001 - told to the test
-            said = f"{type(fault).__name__}: {fault}"
-        os.write(write, json.dumps(said).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as answer:
-        text = answer.read()
-    os.waitpid(pid, 0)
-    return json.loads(text)
 
 
 def test_all_limits_are_set_for_good() -> None:
