@@ -624,6 +624,17 @@ class Hostile(Job):
                 os.write(fd, len(body).to_bytes(4) + body)
         return "the true one"
 
+    def tell_surroundings(self) -> list[Any]:
+        mask = os.umask(0)
+        return [
+            os.getpriority(os.PRIO_PROCESS, 0),
+            mask,
+            str(Path.cwd()),
+            sorted(os.sched_getaffinity(0)),
+            os.environ.get("SAID"),
+            os.environ.get("A_SECRET"),
+        ]
+
     def use_multiprocessing(self) -> Any:
         import multiprocessing
 

@@ -89,7 +89,9 @@ class _Here:
 _here = _Here()
 
 
-def open_outlet(path: str, wake_fd: int | None, run_id: str, job: str) -> None:
+def open_outlet(
+    path: str, wake_fd: int | None, run_id: str, job: str, *, now: bool = False
+) -> None:
     """Send this process's records into the spool of a run from now on.
 
     Args:
@@ -97,6 +99,8 @@ def open_outlet(path: str, wake_fd: int | None, run_id: str, job: str) -> None:
         wake_fd: The auditor's `wake_fd` as this process inherited it.
         run_id: The run's.
         job: The run's.
+        now: Open the spool at once: this process is about to become a user who may
+            not.
 
     Raises:
         AuditError: If another run is still open here.
@@ -108,6 +112,8 @@ def open_outlet(path: str, wake_fd: int | None, run_id: str, job: str) -> None:
             remedy="Call close_outlet() at the end of each run",
         )
     writer = SpoolWriter(path, run_id=run_id, job=job, wake_fd=wake_fd)
+    if now:
+        writer.open()
     _here.run = RunOutlet(writer, run_id)
 
 

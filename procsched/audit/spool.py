@@ -119,6 +119,12 @@ class SpoolWriter:
             self._bell = None if wake_fd is None else _File.of(wake_fd)
         self._drops = _Drops()
 
+    def open(self) -> None:
+        """Open the file before the first record, while this process still may."""
+        with suppress(OSError):
+            # The first record will say why.
+            self._opened()
+
     def append(self, kind: str, body: Any) -> bool:
         """Return True once the record is in the kernel; False if it was dropped.
 

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from procsched.core.trail import shown
 from procsched.job import CommandJob, CurrentRun, Job, enter_run
-from procsched.workers import preload, rlimits, word
+from procsched.workers import confinement, preload, rlimits, word
 from procsched.workers.baseline import Baseline, reap_children
 from procsched.workers.channel import Frame, Mailbox, Voice
+from procsched.workers.environment import build_environment
 from procsched.workers.linux import die_with_parent, open_descriptors
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def main(lines: Lines, keeper_pid: int) -> NoReturn:
         lines.mailbox.sign()
         if spec["persistent"]:
             _serve(spec, lines, voice)
-        _leave(lines, voice, _attempt(spec, lines, voice, rlimits.apply))
+        _leave(lines, voice, _attempt(spec, lines, voice, _limit_for_good))
     raise AssertionError  # the block above never ends here
 
 
@@ -102,7 +103,7 @@ def _rehearse(lines: Lines) -> None:
     lines.mailbox.clear()
     mute = _Mute(lines.channel)
     spec = {**_REHEARSED, **preload.surroundings(), "spool": ""}
-    said = _attempt(spec, lines, mute, rlimits.apply)
+    said = _attempt(spec, lines, mute, _limit_for_good)
     mute.say(said.to_frame())
     _flush()
 
@@ -122,15 +123,15 @@ class _never_returning:  # noqa: N801 - reads as what it does
 
 def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
     """Be the worker of a sequence, one run after another."""
-    baseline = Baseline()
+    limits = _WorkersLimits(first["limits"])
     spec: Frame | None = first
     while spec is not None:
         # The keeper has killed what the run before left; its zombies are ours.
         reap_children()
         used = _used()
-        said = _attempt(spec, lines, voice, rlimits.apply_softly)
+        said = _attempt(spec, lines, voice, limits.apply)
         _flush()
-        leaving = baseline.put_back()
+        leaving = limits.put_back()
         said = replace(said, leaving=leaving, usage=_used_since(used))
         if leaving is not None or not _say(lines, voice, said):
             _leave(lines, voice, said)
@@ -138,6 +139,51 @@ def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
         if (spec := voice.hear()) is not None:
             lines.mailbox.sign()
     _leave(lines, voice, None)
+
+
+def _limit_for_good(limits: Frame) -> None:
+    """Give the process of one run its limits and surroundings.
+
+    Raises:
+        LimitRefused: If one cannot be had.
+    """
+    # Its keeper's death is its own, whoever it becomes.
+    confinement.apply(limits, os.getppid())
+    rlimits.apply(limits)
+
+
+class _WorkersLimits:
+    """The limits of the runs of a worker, and what it is without them.
+
+    Args:
+        first: Those of its first run.  The keeper gives a worker no run that asks
+            for other surroundings, of those that cannot be put back.
+    """
+
+    def __init__(self, first: Frame) -> None:
+        self._refusal: rlimits.LimitRefused | None = None
+        try:
+            confinement.confine(first, os.getppid())
+        except rlimits.LimitRefused as refusal:
+            self._refusal = refusal
+        self._baseline = Baseline()
+
+    def apply(self, limits: Frame) -> None:
+        """Put the limits of a run on it.
+
+        Raises:
+            LimitRefused: If one cannot be had.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        confinement.place(limits)
+        rlimits.apply_softly(limits)
+
+    def put_back(self) -> str | None:
+        """Undo what the run and its limits changed; return what could not be."""
+        if self._refusal is not None:
+            return "its surroundings could not be had"
+        return self._baseline.put_back()
 
 
 def _settle_in(lines: Lines, keeper_pid: int) -> None:
@@ -148,6 +194,7 @@ def _settle_in(lines: Lines, keeper_pid: int) -> None:
     _close_all_but({1, 2, lines.channel, lines.wake, lines.crash})
     os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(0, True)
+    _host.update(os.environ)
     # All others have their defaults since the keeper was made.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -263,9 +310,9 @@ def _attempt(
     try:
         signal.signal(signal.SIGTERM, stop)
         rlimits.check(spec["limits"])
-        apply(spec["limits"])
-        os.environ.update(_variables(spec))
         outlet = _open_outlet(spec, lines)
+        apply(spec["limits"])
+        _set_environment(spec)
         enter_run(run)
         job = _load(spec)
         voice.say({"kind": "ready"})
@@ -285,6 +332,27 @@ def _attempt(
     return said
 
 
+_host: dict[str, str] = {}
+"""The scheduler's own environment, of which a run gets a part."""
+
+
+def _set_environment(spec: Frame) -> None:
+    """Make the environment what this run's shall be, and no more."""
+    wanted: dict[str, str | None] = {
+        **build_environment(_host, spec["limits"]),
+        # Had its modules been imported here, they would have come last.
+        **preload.imported_environment(),
+        **_variables(spec),
+    }
+    now = dict(os.environ)
+    for name in {*now, *wanted}:
+        value = wanted.get(name)
+        if value is None:
+            os.environ.pop(name, None)
+        elif now.get(name) != value:
+            os.environ[name] = value
+
+
 def _variables(spec: Frame) -> dict[str, str]:
     return {
         "PROCSCHED_RUN_ID": spec["run_id"],
@@ -299,7 +367,10 @@ def _open_outlet(spec: Frame, lines: Lines) -> Any:
     if spec.get("outlet") is None:
         return None
     module: Any = importlib.import_module(spec["outlet"])
-    module.open_outlet(spec["spool"], lines.wake, spec["run_id"], spec["job"])
+    other = spec["limits"].get("user") is not None
+    module.open_outlet(
+        spec["spool"], lines.wake, spec["run_id"], spec["job"], now=other
+    )
     return module
 
 
@@ -307,6 +378,8 @@ def _load(spec: Frame) -> Job:
     """Return the job: from its pickle, its `module:Class`, or its command."""
     # The keeper may be older than what the program has added since.
     preload.settle_path(spec["path"])
+    if spec.get("command") is None:
+        confinement.check_library(spec["limits"])
     if spec.get("main") is not None:
         preload.settle_main(spec["main"])
     if spec.get("payload") is not None:

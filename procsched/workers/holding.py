@@ -137,6 +137,11 @@ class Holding:
         return str(self.spec["run_id"])
 
     @property
+    def used(self) -> bool:
+        """Whether it has had a run."""
+        return self.spec is not _NO_RUN
+
+    @property
     def finished(self) -> bool:
         """Whether the run is over and nothing of it is left."""
         return self.gone or self._resting

@@ -16,7 +16,7 @@ import selectors
 import time
 from typing import Any, Final, NoReturn
 
-from procsched.workers import goal
+from procsched.workers import confinement, goal
 from procsched.workers.channel import Channel, ChannelClosed, Frame
 from procsched.workers.child import Child
 from procsched.workers.footing import Lifeline, find_footing, settle_in
@@ -147,10 +147,10 @@ class Keeper:
         held = self._worker if spec["persistent"] else None
         if held is None:
             held, self._ahead = self._ahead, None
-        waited = held is not None and held.usable
+        waited = held is not None and held.usable and _fits(held, spec)
         if held is None or not waited:
             if held is not None:
-                # It died idle; that is no run's fault.
+                # It died idle, which is no run's fault, or is another user's.
                 held.close()
                 self._worker = None if held is self._worker else self._worker
                 sweep_descendants(Sweep(), spare=self._spare())
@@ -230,6 +230,14 @@ class Keeper:
         if self._channel.wants_to_write:
             events |= selectors.EVENT_WRITE
         self._selector.modify(self._channel, events, self._hear)
+
+
+def _fits(held: Holding, spec: Frame) -> bool:
+    """Whether a worker has the surroundings that a run asks for."""
+    if not held.used:
+        return True
+    before = confinement.lasting(held.spec["limits"])
+    return before == confinement.lasting(spec["limits"])
 
 
 def _not_forked(spec: Frame, fault: OSError) -> Frame:
