@@ -15,16 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from procsched.audit.outlet import central
+from procsched.core.ending import settled, trail_of_end
 from procsched.loans import lend
 from procsched.store.directory import StateDirectory
-from procsched.store.history import Remembered, SqliteHistory, read_runs, recall
+from procsched.store.history import (
+    Remembered,
+    SqliteHistory,
+    read_run,
+    read_runs,
+    recall,
+)
 from procsched.supervisor import Inbox, Supervisor
 from procsched.workers.pool import KeeperPool, Surroundings
+from procsched.workers.reports import left_reports
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Mapping
 
+    from procsched.audit.central import CentralAuditor
     from procsched.clock import Clock
     from procsched.config.settings import Settings
     from procsched.core.messages import Command
@@ -78,10 +87,12 @@ class Engine:
                 wake_fd=auditor.wake_fd,
                 logs=directory.logs,
                 spools=directory.spools,
+                reports=directory.reports,
                 outlet=OUTLET,
                 echo=settings.echo_output,
                 spawn=settings.start_method == "spawn",
             )
+            _take_in(directory, history, auditor)
             self._payloads = payloads
             self._pool = KeeperPool(around, payloads=payloads, clock=clock)
             parts.callback(self._pool.close)
@@ -147,6 +158,23 @@ class Engine:
         """
         for part in self._forked:
             part()
+
+
+def _take_in(
+    directory: StateDirectory, history: SqliteHistory, auditor: CentralAuditor
+) -> None:
+    """Put on record how runs ended that have outlived their supervisor."""
+    for left in left_reports(directory.reports):
+        record = read_run(directory.history, left.run_id)
+        if record is not None and record.outcome is None:
+            record = settled(record, left.report, left.ended_at)
+            history.write(record)
+            spool = directory.spools / f"{left.run_id}.spool"
+            auditor.open_spool(left.run_id, record.job, str(spool))
+            auditor.close_spool(left.run_id)
+            auditor.record(trail_of_end(record, left.ended_at))
+        # Last: whoever is killed before has it taken in once more, as the same.
+        left.path.unlink()
 
 
 def _remove(place: str, pid: int) -> None:

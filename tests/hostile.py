@@ -71,13 +71,14 @@ class World:
         self._before = descriptors()
         self._wake = os.pipe()
         os.set_blocking(self._wake[1], False)
-        for name in ("logs", "spools"):
+        for name in ("logs", "spools", "reports"):
             (place / name).mkdir(exist_ok=True)
         self.payloads: dict[str, Payload] = {}
         around = Surroundings(
             wake_fd=self._wake[1],
             logs=place / "logs",
             spools=place / "spools",
+            reports=place / "reports",
             outlet="procsched.audit.outlet",
             echo=echo,
             spawn=spawn,

@@ -27,7 +27,15 @@ from procsched.core.calendar import Fold, Gap
 from procsched.core.clock_changes import dst_effects
 from procsched.core.cron import parse_cron
 from procsched.core.delay import Delay
-from procsched.core.policy import CatchUp, Duration, Limits, Overlap, Retry, count
+from procsched.core.policy import (
+    CatchUp,
+    Duration,
+    Limits,
+    Overlap,
+    Retry,
+    SupervisorLoss,
+    count,
+)
 from procsched.core.schedule import Policy
 from procsched.core.triggers import Trigger, upcoming
 from procsched.errors import ScheduleConfigError
@@ -77,6 +85,8 @@ class ScheduleConfig:
         breaker: Failures in a row that suspend the schedule; None for never.
         breaker_causes: Outcomes that count for it; None for every failure.
         breaker_probe: Wait before a suspended one is tried; None for by hand.
+        on_supervisor_loss: A run whose supervisor was killed: kill it within a
+            second, or let it finish, its report being left for the next one.
 
     Durations are seconds, `timedelta` or a text such as "10m".  None is as
     good as unsaid.
@@ -114,6 +124,7 @@ class ScheduleConfig:
     breaker: int | None = None
     breaker_causes: Iterable[str] | None = None
     breaker_probe: Duration | str | None = None
+    on_supervisor_loss: str = SupervisorLoss.KILL
 
     def __post_init__(self) -> None:
         """Put each word into its canonical form; refuse contradictions."""
@@ -188,6 +199,7 @@ class ScheduleConfig:
             breaker=self.breaker,
             breaker_causes=cast("frozenset[Outcome] | None", self.breaker_causes),
             breaker_probe=cast("timedelta | None", self.breaker_probe),
+            on_supervisor_loss=SupervisorLoss(self.on_supervisor_loss),
         )
 
     def delay(self, key: str) -> Delay | None:

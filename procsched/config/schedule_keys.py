@@ -250,3 +250,6 @@ class ScheduleBody(TimesBody):
     breaker_probe: SkipValidation[Length | None] = key(
         None, "Wait before a suspended schedule is tried; blank: by hand.", "10m"
     )
+    on_supervisor_loss: SkipValidation[Literal["kill", "finish"] | None] = key(
+        "kill", "A run whose supervisor was killed.", "finish"
+    )

@@ -25,6 +25,7 @@ from procsched.core.policy import (
     Limits,
     Overlap,
     Retry,
+    SupervisorLoss,
     count,
     duration,
     failures,
@@ -297,5 +298,6 @@ READERS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "breaker": _count,
     "breaker_causes": _failures,
     "breaker_probe": _duration,
+    "on_supervisor_loss": _one_of(tuple(SupervisorLoss)),
 }
 """Of `every` and `at` only the unit tells what they are; see config.timetable."""

@@ -239,6 +239,7 @@ class StartRun:
 
     Args:
         code: Names what is run, as the schedule did.
+        outlives: It is not ended with its supervisor.
     """
 
     run_id: str
@@ -248,6 +249,7 @@ class StartRun:
     attempt: int
     limits: Limits
     sequence: str | None
+    outlives: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,13 @@ class Overlap(StrEnum):
     PARALLEL = "parallel"
 
 
+class SupervisorLoss(StrEnum):
+    """What becomes of a run whose supervisor is gone."""
+
+    KILL = "kill"
+    FINISH = "finish"
+
+
 class CatchUp(StrEnum):
     """Which of the nominal times that passed unseen are run late."""
 

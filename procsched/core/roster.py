@@ -16,6 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from procsched.core.backlog import start_of
+from procsched.core.ending import settled, trail_of, trail_of_end
 from procsched.core.entry import LiveRun
 from procsched.core.messages import (
     AbandonRun,
@@ -32,6 +33,7 @@ from procsched.core.messages import (
     WriteTrail,
 )
 from procsched.core.outcome import Outcome
+from procsched.core.policy import SupervisorLoss
 from procsched.core.queue import Place, Queue
 from procsched.core.run import Reason, RunRecord, RunState, Step, advance
 from procsched.core.timers import (
@@ -41,8 +43,6 @@ from procsched.core.timers import (
     RetryElapsed,
     Timers,
 )
-from procsched.core.trail import Trail
-from procsched.core.verdict import judge
 from procsched.errors import UnknownRunError
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ class Roster:
 
     def _start(self, run: LiveRun, now: Moment) -> None:
         self._move(run, Step.DISPATCHED, started_at=now.wall)
-        limits = run.schedule.policy.limits
+        policy = run.schedule.policy
+        limits = policy.limits
         wall = limits.seconds("wall")
         startup = limits.seconds("startup")
         if wall is not None and startup is not None:
@@ -194,6 +195,7 @@ class Roster:
                 attempt=run.record.attempt,
                 limits=limits,
                 sequence=run.schedule.sequence,
+                outlives=policy.on_supervisor_loss is SupervisorLoss.FINISH,
             )
         )
 
@@ -221,24 +223,9 @@ class Roster:
         if run.asked_to_stop is not None and report.unseen:
             cause, text = run.asked_to_stop
             report = replace(report, cause=cause, cause_text=text)
-        outcome, reason = judge(report)
-        self._move(
-            run,
-            Step.EXITED,
-            outcome=outcome,
-            reason=reason,
-            ended_at=event.at.wall,
-            pid=report.pid if run.record.pid is None else run.record.pid,
-            exit_code=report.exit_code,
-            signal=report.signal,
-            usage=report.usage,
-            result=report.result,
-            traceback=report.traceback,
-            output_tail=report.output_tail,
-            enforced_by=report.enforced_by,
-            leftovers=report.leftovers,
-            flags=report.flags,
-        )
+        advance(event.run_id, run.record.state, Step.EXITED)
+        run.record = settled(run.record, report, event.at.wall)
+        self._out.append(RecordRun(run.record))
         self._depart(run)
         self._queue.release(event.run_id)
         self._say_end(run, event.at)
@@ -348,34 +335,13 @@ class Roster:
         self._out.append(RecordRun(run.record))
 
     def _say_end(self, run: LiveRun, at: Moment) -> None:
-        record = run.record
-        assert record.outcome is not None  # noqa: S101 - it has just been judged
-        facts: dict[str, object] = {"reason": record.reason}
-        if record.usage is not None:
-            facts["wall_seconds"] = round(record.usage.wall, 3)
-        for name in ("exit_code", "signal", "leftovers"):
-            if getattr(record, name):
-                facts[name] = getattr(record, name)
-        operation = "run.ended" if record.outcome.ran else f"run.{record.outcome}"
-        self._say(run, operation, record.outcome.value, facts, at)
+        self._out.append(WriteTrail(trail_of_end(run.record, at.wall)))
 
     def _say(
         self, run: LiveRun, operation: str, status: str, facts: object, at: Moment
     ) -> None:
-        record = run.record
-        self._out.append(
-            WriteTrail(
-                Trail(
-                    operation,
-                    status,
-                    facts,
-                    time=at.wall,
-                    job=record.job,
-                    run_id=record.run_id,
-                    pid=record.pid,
-                )
-            )
-        )
+        line = trail_of(run.record, operation, status, facts, at.wall)
+        self._out.append(WriteTrail(line))
 
 
 def _start_by(

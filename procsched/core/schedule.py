@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from procsched.core.policy import CatchUp, Limits, Overlap, Retry
+from procsched.core.policy import CatchUp, Limits, Overlap, Retry, SupervisorLoss
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +42,8 @@ class Policy:
         breaker_causes: The ways to fail that count; None for all.
         breaker_probe: Wait before a suspended schedule is tried again; None
             until it is resumed by hand.
+        on_supervisor_loss: Whether a run ends with its supervisor, or goes on and
+            leaves its report for the next one.
     """
 
     overlap: Overlap = Overlap.SKIP
@@ -56,6 +58,7 @@ class Policy:
     breaker: int | None = None
     breaker_causes: frozenset[Outcome] | None = None
     breaker_probe: timedelta | None = None
+    on_supervisor_loss: SupervisorLoss = SupervisorLoss.KILL
 
     def trips(self, outcome: Outcome | None, in_a_row: int) -> bool:
         """Return whether a failure suspends the schedule.

@@ -32,11 +32,12 @@ class StateDirectory:
         self.path = path
         self.logs = path / "runs"
         self.spools = path / "spools"
+        self.reports = path / "reports"
         self.history = path / "history.sqlite3"
         self._lock: int | None = None
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for room in (self.logs, self.spools):
+            for room in (self.logs, self.spools, self.reports):
                 room.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(path / _LOCK, _FLAGS, 0o600)
             # SQLite gives its side files the mode of the database.

@@ -53,6 +53,8 @@ ORDER BY number DESC LIMIT :limit
 """
 
 
+_ONE = "SELECT record FROM runs WHERE run_id = :run_id"
+
 # The first anchor stays for as long as the words are the same.
 _REMEMBER = """
 INSERT INTO schedules (job, timing, anchor) VALUES (:job, :timing, :anchor)
@@ -186,6 +188,18 @@ def read_runs(path: Path, job: str | None, limit: int) -> list[RunRecord]:
     with _readable(path), closing(sqlite3.connect(address, uri=True)) as connection:
         rows = connection.execute(_NEWEST, {"job": job, "limit": limit})
         return [from_json(json.loads(text)) for (text,) in rows]
+
+
+def read_run(path: Path, run_id: str) -> RunRecord | None:
+    """Return the record of a run; None if it is not known.
+
+    Raises:
+        StateDirectoryError: If the file is no history, or cannot be read.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with _readable(path), closing(sqlite3.connect(address, uri=True)) as connection:
+        row = connection.execute(_ONE, {"run_id": run_id}).fetchone()
+        return None if row is None else from_json(json.loads(row[0]))
 
 
 def recall(path: Path, job: str, timing: str) -> Remembered | None:

@@ -53,6 +53,7 @@ def start_frame(
         "attempt": run.attempt,
         "log": str(log),
         "spool": str(spool),
+        "report": str(around.reports / f"{run.run_id}.json") if run.outlives else None,
         "outlet": around.outlet,
         "echo": around.echo,
         # A command takes the place of its process, so it has one of its own.

@@ -137,6 +137,12 @@ class Holding:
         return str(self.spec["run_id"])
 
     @property
+    def report_path(self) -> str | None:
+        """Where its report goes if nobody is left to hear it; None: it ends then."""
+        path: str | None = self.spec.get("report")
+        return path
+
+    @property
     def used(self) -> bool:
         """Whether it has had a run."""
         return self.spec is not _NO_RUN

@@ -11,6 +11,7 @@ Imports: workers.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import time
@@ -113,7 +114,7 @@ class Keeper:
             return
         self._orphaned = True
         self._selector.unregister(self._channel)
-        if self._held is not None:
+        if self._held is not None and self._held.report_path is None:
             text = "the supervisor was gone"
             self._held.stop("lost", text, LOSS_GRACE_SECONDS)
             self._stacks.waive()
@@ -213,6 +214,8 @@ class Keeper:
         if held.gone:
             # Closed first: who hears of the end finds nothing open.
             held.close()
+        if self._orphaned and held.report_path is not None:
+            _leave(report, held.report_path)
         self._say(report)
 
     def _say(self, frame: Frame) -> None:
@@ -238,6 +241,22 @@ def _fits(held: Holding, spec: Frame) -> bool:
         return True
     before = confinement.lasting(held.spec["limits"])
     return before == confinement.lasting(spec["limits"])
+
+
+def _leave(report: Frame, path: str) -> None:
+    """Leave a report for the next supervisor: whole, or not at all (rename(2))."""
+    report["ended_at"] = time.time()
+    try:
+        fd = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            json.dump(report, file)
+            file.flush()
+            os.fsync(fd)
+        os.replace(f"{path}.part", path)  # noqa: PTH105 - every child loads this
+    except OSError:
+        # The state directory is gone, or full: the run stays without an outcome,
+        # as one whose keeper was killed.
+        return
 
 
 def _not_forked(spec: Frame, fault: OSError) -> Frame:

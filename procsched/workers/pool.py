@@ -61,6 +61,7 @@ class Surroundings:
         wake_fd: Written by runs that have said something to the auditor.
         logs: Directory of the runs' logs.
         spools: Directory of the runs' audit spools.
+        reports: Directory of the reports of runs that outlive their supervisor.
         outlet: Module with `open_outlet`, joined to the job's Auditor.
         echo: Copy what runs print to our own standard output.
         spawn: Spawn each keeper, without a fork server.
@@ -69,6 +70,7 @@ class Surroundings:
     wake_fd: int
     logs: Path
     spools: Path
+    reports: Path
     outlet: str
     echo: bool
     spawn: bool = False

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from procsched import CommandJob, Sc, ScheduleConfig, Scheduler
+from procsched import Auditor, CommandJob, Sc, ScheduleConfig, Scheduler
 from procsched.config.settings import Settings
+from procsched.testing import ListAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +133,96 @@ def test_a_job_that_runs_once_has_nothing_to_catch_up_with(
     made.shutdown(timeout=LIMIT_SECONDS)
 
     assert made.runs() == []
+
+
+OUTLIVING = """
+import time
+from pathlib import Path
+from procsched import Auditor, Job, Scheduler, ScheduleConfig
+
+class Outliving(Job):
+    def goal(self):
+        Path("started").touch()
+        for _ in range(1000):
+            if Path("go").exists():
+                break
+            time.sleep(0.02)
+        Auditor.audit_params("work", "done", {})
+        Path("finished").touch()
+        return "finished"
+
+if __name__ == "__main__":
+    config = ScheduleConfig(time_unit="second", on_supervisor_loss="{choice}")
+    scheduler = Scheduler(state_dir="state")
+    scheduler.schedule_job(Outliving(), config, run_continuous=False)
+    scheduler.start()
+"""
+
+
+def killed_supervisor(place: Path, choice: str) -> None:
+    """Have a program's run begin, and kill the program."""
+    (place / "program.py").write_text(OUTLIVING.replace("{choice}", choice))
+    with subprocess.Popen(
+        [sys.executable, "program.py"], cwd=place, stdout=subprocess.DEVNULL
+    ) as running:
+        await_file(place / "started")
+        running.kill()
+
+
+def await_file(path: Path) -> None:
+    pause = threading.Event()
+    for _ in range(int(LIMIT_SECONDS * 100)):
+        if path.exists():
+            return
+        pause.wait(0.01)
+    raise AssertionError(path)
+
+
+def test_a_run_that_may_finish_alone_is_on_record_afterwards(tmp_path: Path) -> None:
+    """Its outcome and what it said reach the next scheduler of the directory."""
+    killed_supervisor(tmp_path, "finish")
+    (tmp_path / "go").touch()
+    (report,) = [await_report(tmp_path / "state" / "reports")]
+    heard = ListAgent()
+    Auditor.add_agent("list", heard)
+    made = scheduler(tmp_path / "state")
+    made.start()
+    made.shutdown()
+    Auditor.remove_agent("list")
+
+    (run,) = made.runs("Outliving")
+    assert (run.outcome, run.result) == ("succeeded", "finished")
+    assert run.ended_at is not None
+    assert not report.exists()
+    said = [(each.operation, each.status) for each in heard.trails]
+    assert said.index(("work", "done")) < said.index(("run.ended", "succeeded"))
+
+
+def await_report(place: Path) -> Path:
+    pause = threading.Event()
+    for _ in range(int(LIMIT_SECONDS * 100)):
+        for path in place.glob("*.json"):
+            return path
+        pause.wait(0.01)
+    raise AssertionError(place)
+
+
+def test_a_run_ends_with_its_supervisor_unless_it_may_finish(tmp_path: Path) -> None:
+    killed_supervisor(tmp_path, "kill")
+    threading.Event().wait(1.0)
+    (tmp_path / "go").touch()
+    threading.Event().wait(0.2)
+
+    assert not (tmp_path / "finished").exists()
+
+
+def test_a_report_that_is_none_is_put_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "r-1.json").write_text("{")
+
+    live_a_moment(tmp_path)
+
+    assert (tmp_path / "reports" / "r-1.bad").exists()
+    assert "cannot be read, and is put aside" in caplog.text

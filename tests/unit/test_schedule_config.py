@@ -998,3 +998,11 @@ def test_a_fraction_of_a_second_is_no_clock_time() -> None:
     assert refusal(every="14:00", time_unit="day", at=time(1, 2, 3, 4)).endswith(
         "both name a clock time. Keep one: at='14:00'."
     )
+
+
+def test_what_a_run_does_without_its_supervisor_is_one_of_two() -> None:
+    policy = ScheduleConfig(time_unit="day", on_supervisor_loss="finish").policy()
+    assert policy.on_supervisor_loss == "finish"
+
+    with pytest.raises(ScheduleConfigError, match="on_supervisor_loss='wait'"):
+        ScheduleConfig(time_unit="day", on_supervisor_loss="wait")
