@@ -390,7 +390,7 @@ def test_a_limit_nothing_can_enforce_refuses_the_start(world: World) -> None:
     assert end.outcome is Outcome.START_FAILED
     assert end.reason == (
         "limit 'processes' is required, and root is exempt from RLIMIT_NPROC: "
-        "run the scheduler as another user, or drop the limit"
+        "let the scheduler make cgroups; or set `user`, or drop the limit"
     )
 
 
