@@ -89,7 +89,9 @@ class _Here:
 _here = _Here()
 
 
-def open_outlet(path: str, wake_fd: int | None, run_id: str, job: str) -> None:
+def open_outlet(
+    path: str, wake_fd: int | None, run_id: str, job: str, *, at_once: bool = False
+) -> None:
     """Send this process's records into the spool of a run from now on.
 
     Args:
@@ -97,9 +99,12 @@ def open_outlet(path: str, wake_fd: int | None, run_id: str, job: str) -> None:
         wake_fd: The auditor's `wake_fd` as this process inherited it.
         run_id: The run's.
         job: The run's.
+        at_once: Make the spool now, for a process that becomes another user or
+            loses sight of the directory.
 
     Raises:
         AuditError: If another run is still open here.
+        OSError: If the spool is to be made at once and cannot be.
     """
     if _here.run is not None and _here.run.open:
         raise AuditError(
@@ -108,6 +113,8 @@ def open_outlet(path: str, wake_fd: int | None, run_id: str, job: str) -> None:
             remedy="Call close_outlet() at the end of each run",
         )
     writer = SpoolWriter(path, run_id=run_id, job=job, wake_fd=wake_fd)
+    if at_once:
+        writer.open()
     _here.run = RunOutlet(writer, run_id)
 
 

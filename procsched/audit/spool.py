@@ -134,6 +134,15 @@ class SpoolWriter:
         self._ring()
         return refusal is None
 
+    def open(self) -> None:
+        """Make the file now: what a process becomes later may not be let to it.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        if not self._files:
+            self._open()
+
     def close(self) -> int:
         """Say how many records were dropped, if any; return the number."""
         if self._drops.number:
