@@ -98,13 +98,15 @@ class Watchdog:
         self._cpu = limits.get("cpu")
         self._cell = cell
         self._pids = pids
-        self._cpus = cpus or _usable_cpus()
+        self._cpus = cpus or 1
         self._before = 0.0
         self.next_at: float | None = None
-        if _can_look() and (self._memory is not None or self._cpu is not None):
-            # A worker has used some before; a fresh process has not, to speak of.
-            self._before = 0.0 if self._cpu is None else self._used()
-            self._plan(now, self._cpu)
+        if (self._memory is None and self._cpu is None) or not _can_look():
+            return
+        self._cpus = cpus or _usable_cpus()
+        # A worker has used some before; a fresh process has not, to speak of.
+        self._before = 0.0 if self._cpu is None else self._used()
+        self._plan(now, self._cpu)
 
     def look(self, now: float) -> Over | None:
         """Return what the run is over, if it is time to look; else None."""
@@ -193,11 +195,11 @@ def host_oom_kills() -> int | None:
 
     None where it does not tell (/proc/vmstat, since Linux 4.13).
     """
-    for line in _read("/proc/vmstat").splitlines():
-        if line.startswith(b"oom_kill "):
-            return int(line.split()[1])
-    return None
+    _, found, rest = _read("/proc/vmstat").partition(b"\noom_kill ")
+    return int(rest.split(None, 1)[0]) if found else None
 
+
+_CHUNK: Final = 65536
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
@@ -224,10 +226,21 @@ def _ticks(pid: int) -> int:
 def _read(path: str) -> bytes:
     """Return a file of /proc; nothing of a process that is gone."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a hot path
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
+    try:
+        found = b""
+        # A page at a time, whatever is asked for (seq_file).
+        while data := os.read(fd, _CHUNK):
+            found += data
+    except OSError:
+        # Gone in the middle (ESRCH).
+        return b""
+    else:
+        return found
+    finally:
+        os.close(fd)
 
 
 def _can_look() -> bool:
