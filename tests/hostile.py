@@ -66,7 +66,14 @@ class Ending:
 class World:
     """A pool in a directory of its own; leaving it checks that nothing is left."""
 
-    def __init__(self, place: Path, *, echo: bool = False, spawn: bool = False) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *,
+        echo: bool = False,
+        spawn: bool = False,
+        cgroups: bool = True,
+    ) -> None:
         self.place = place
         self._before = descriptors()
         self._wake = os.pipe()
@@ -82,6 +89,7 @@ class World:
             outlet="procsched.audit.outlet",
             echo=echo,
             spawn=spawn,
+            cgroups=cgroups,
         )
         self.pool = KeeperPool(around, payloads=self.payloads, clock=SystemClock())
         self.events: list[Event] = []
@@ -624,6 +632,46 @@ class Hostile(Job):
             if target.startswith("socket:"):
                 os.write(fd, len(body).to_bytes(4) + body)
         return "the true one"
+
+    def eat_together(self) -> None:
+        """Eat in five processes what none of them may alone."""
+        for _ in range(4):
+            if not os.fork():
+                break
+        eaten = bytearray(60_000_000)
+        eaten[::4096] = b"x" * len(eaten[::4096])
+        time.sleep(20)
+
+    def eat_shared_memory(self) -> None:
+        from multiprocessing import shared_memory
+
+        block = shared_memory.SharedMemory(create=True, size=400_000_000)
+        block.unlink()
+        assert block.buf is not None
+        for at in range(0, 400_000_000, 4096):
+            block.buf[at] = 1
+
+    def burn_together(self) -> None:
+        """Burn in four processes what none of them may alone."""
+        for _ in range(3):
+            if not os.fork():
+                break
+        end = time.process_time() + 0.8
+        while time.process_time() < end:
+            pass
+        time.sleep(10)
+
+    def fork_many(self) -> int:
+        made = 0
+        for _ in range(50):
+            try:
+                if not os.fork():
+                    time.sleep(20)
+                    os._exit(0)
+            except BlockingIOError:
+                break
+            made += 1
+        return made
 
     def tell_surroundings(self) -> list[Any]:
         mask = os.umask(0)

@@ -90,7 +90,7 @@ _here = _Here()
 
 
 def open_outlet(
-    path: str, wake_fd: int | None, run_id: str, job: str, *, now: bool = False
+    path: str, wake_fd: int | None, run_id: str, job: str, *, at_once: bool = False
 ) -> None:
     """Send this process's records into the spool of a run from now on.
 
@@ -99,11 +99,12 @@ def open_outlet(
         wake_fd: The auditor's `wake_fd` as this process inherited it.
         run_id: The run's.
         job: The run's.
-        now: Open the spool at once: this process is about to become a user who may
-            not.
+        at_once: Make the spool now, for a process that becomes another user or
+            loses sight of the directory.
 
     Raises:
         AuditError: If another run is still open here.
+        OSError: If the spool is to be made at once and cannot be.
     """
     if _here.run is not None and _here.run.open:
         raise AuditError(
@@ -112,7 +113,7 @@ def open_outlet(
             remedy="Call close_outlet() at the end of each run",
         )
     writer = SpoolWriter(path, run_id=run_id, job=job, wake_fd=wake_fd)
-    if now:
+    if at_once:
         writer.open()
     _here.run = RunOutlet(writer, run_id)
 

@@ -119,12 +119,6 @@ class SpoolWriter:
             self._bell = None if wake_fd is None else _File.of(wake_fd)
         self._drops = _Drops()
 
-    def open(self) -> None:
-        """Open the file before the first record, while this process still may."""
-        with suppress(OSError):
-            # The first record will say why.
-            self._opened()
-
     def append(self, kind: str, body: Any) -> bool:
         """Return True once the record is in the kernel; False if it was dropped.
 
@@ -139,6 +133,15 @@ class SpoolWriter:
             self._report_drops(final=False)
         self._ring()
         return refusal is None
+
+    def open(self) -> None:
+        """Make the file now: what a process becomes later may not be let to it.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        if not self._files:
+            self._open()
 
     def close(self) -> int:
         """Say how many records were dropped, if any; return the number."""

@@ -95,6 +95,8 @@ class Reason(StrEnum):
 class Usage:
     """What a run used, its waited-for descendants included (wait4(2)).
 
+    What a cgroup counted is of all its processes, waited for or not.
+
     Args:
         wall: Seconds from fork to the last process gone.
         cpu_user: Seconds.
@@ -102,6 +104,9 @@ class Usage:
         max_rss_bytes: Peak resident memory of its largest process.
         context_switches: Voluntary and involuntary.
         io_blocks: Block input and output operations.
+        peak_memory_bytes: Most memory of all its processes together, page cache
+            included, as its cgroup counted it; None without one.
+        cpu_all: Seconds of CPU time of all its processes, likewise.
     """
 
     wall: float = 0.0
@@ -110,6 +115,8 @@ class Usage:
     max_rss_bytes: int = 0
     context_switches: int = 0
     io_blocks: int = 0
+    peak_memory_bytes: int | None = None
+    cpu_all: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,10 @@ class Report:
             "exited", "start_failed"; None if it said nothing.
         verdict_text: The exception's last line, or the exit value.
         out_of_memory: The kernel's counter moved for this run.
+        host_out_of_memory: The counter of the whole host moved during the run,
+            which had no counter of its own.
         memory_limit_bytes: The limit, where the run failed on it.
+        cpu_limit_seconds: The limit, where there is one.
     """
 
     cause: str | None = None
@@ -45,7 +48,9 @@ class Report:
     exit_code: int | None = None
     signal: int | None = None
     out_of_memory: bool = False
+    host_out_of_memory: bool = False
     memory_limit_bytes: int | None = None
+    cpu_limit_seconds: float | None = None
     is_command: bool = False
     usage: Usage | None = None
     output_tail: str = ""
@@ -69,22 +74,48 @@ def judge(report: Report) -> tuple[Outcome, str]:
             f"{signal_name(report.signal)}"
         )
     if report.out_of_memory:
-        return Outcome.OUT_OF_MEMORY, "killed by the kernel: out of memory"
+        return Outcome.OUT_OF_MEMORY, _killed_for_memory(report)
     if report.memory_limit_bytes is not None:
-        mebibytes = report.memory_limit_bytes / 2**20
-        text = f"over its memory limit of {mebibytes:.0f} MiB (MemoryError)"
+        limit = _mebibytes(report.memory_limit_bytes)
+        text = f"over its memory limit of {limit} (MemoryError)"
+        return Outcome.OUT_OF_MEMORY, text
+    if report.signal == signals.SIGKILL and report.host_out_of_memory:
+        # Nobody can tell whom the kernel killed; two kills at once are rare.
+        text = "killed by the kernel: the host ran out of memory"
         return Outcome.OUT_OF_MEMORY, text
     if report.signal is not None:
-        return _by_signal(report.signal)
+        return _by_signal(report.signal, report.cpu_limit_seconds)
     if report.verdict is not None:
         return _by_word(report)
     return _by_exit_code(report)
 
 
-def _by_signal(number: int) -> tuple[Outcome, str]:
+def _killed_for_memory(report: Report) -> str:
+    """Return the sentence for a run of which the kernel killed a process, or all."""
+    itself = report.signal == signals.SIGKILL
+    text = "killed by the kernel" if itself else "a process was killed by the kernel"
+    if report.memory_limit_bytes is None:
+        return f"{text}: out of memory"
+    text += f": memory limit {_mebibytes(report.memory_limit_bytes)}"
+    peak = None if report.usage is None else report.usage.peak_memory_bytes
+    return text if peak is None else f"{text}, peak {_mebibytes(peak)}"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
+def refused_forks_flag(refused: int, limit: int | None) -> str:
+    """Return the flag of a run that wanted more processes than it may have."""
+    times = "once" if refused == 1 else f"{refused} times"
+    return f"over its limit of {limit} processes: refused {times}"
+
+
+def _by_signal(number: int, cpu_limit: float | None) -> tuple[Outcome, str]:
     name = signal_name(number)
     if number == signals.SIGXCPU:
-        return Outcome.LIMIT_EXCEEDED, f"over its CPU time limit ({name})"
+        limit = "" if cpu_limit is None else f" of {cpu_limit:g} s"
+        return Outcome.LIMIT_EXCEEDED, f"over its CPU time limit{limit} ({name})"
     if number == signals.SIGKILL:
         return Outcome.CRASHED, f"{name}: {KILLED_BY_HAND}"
     return Outcome.CRASHED, f"crashed by {name}: {signals.strsignal(number)}"

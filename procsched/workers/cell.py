@@ -191,6 +191,14 @@ class Cell:
             return nanoseconds // 1000
         return self._field("cpu.stat", "usage_usec")
 
+    def usage(self) -> dict[str, int | float]:
+        """Return what is counted, by the names of `core.run.Usage`."""
+        counted = {
+            "peak_memory_bytes": self.peak_bytes(),
+            "cpu_all": self.cpu_seconds(),
+        }
+        return {name: value for name, value in counted.items() if value is not None}
+
     def kill(self) -> bool:
         """Kill all of it, forks in flight included; False where that needs a sweep.
 

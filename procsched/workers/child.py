@@ -9,11 +9,14 @@ import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from procsched.workers import goal
 from procsched.workers.channel import Mailbox
 from procsched.workers.tree import start_ticks
+
+if TYPE_CHECKING:
+    from procsched.workers.cell import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,12 @@ class Child:
     born: int | None
 
     @classmethod
-    def fork(cls, wake: int, crash: int) -> Self:
+    def fork(cls, wake: int, crash: int, door: Cell | None) -> Self:
         """Fork a process that waits for its run.
 
         Args:
             wake: Stays ours, as `crash` does; the process has its copies.
+            door: What it joins; None for nothing.
 
         Raises:
             OSError: If the system has no process or descriptor left.
@@ -56,6 +60,8 @@ class Child:
             pid = os.fork()
             if not pid:
                 try:
+                    if door is not None:
+                        door.join()
                     os.dup2(write, 1)
                     os.dup2(write, 2)
                     lines = goal.Lines(far.fileno(), wake, crash, mailbox)

@@ -20,7 +20,9 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Final
 
 from procsched.workers import preload
+from procsched.workers.ground import Ground
 from procsched.workers.linux import become_subreaper, open_pidfd
+from procsched.workers.stale import sweep_stale
 
 if TYPE_CHECKING:
     from procsched.workers.channel import Frame
@@ -104,6 +106,17 @@ def settle_in(frame: Frame) -> None:
     preload.settle_path(frame["path"])
     PathFinder.find_spec("no module has this name")
     freeze()
+
+
+def find_ground(surroundings: Frame) -> Ground:
+    """Return where cgroups can be made, freed of those whose owners are gone."""
+    if not surroundings["cgroups"]:
+        return Ground()
+    ground = Ground.find()
+    with contextlib.suppress(OSError):
+        # Somebody else does the same.
+        sweep_stale(ground)
+    return ground
 
 
 def freeze() -> None:

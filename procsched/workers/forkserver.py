@@ -18,13 +18,14 @@ import select
 import signal
 import socket
 import time
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from procsched.workers import keeper, preload
 from procsched.workers.channel import ChannelClosed, Frame
 from procsched.workers.footing import (
     Lifeline,
     find_footing,
+    find_ground,
     find_name,
     freeze,
     rename,
@@ -33,7 +34,11 @@ from procsched.workers.footing import (
 from procsched.workers.goal import EX_SOFTWARE
 from procsched.workers.hatch import Hatch
 from procsched.workers.linux import open_pidfd, send_signal
+from procsched.workers.stale import cell_name, remove_directory
 from procsched.workers.tree import children, descendants
+
+if TYPE_CHECKING:
+    from procsched.workers.ground import Ground
 
 ORPHAN_SECONDS: Final = 5.0
 """How long it goes on killing what a dead keeper left."""
@@ -51,7 +56,7 @@ def main(
     lifeline = Lifeline(supervisor_pid)
     find_name(name)
     settle_in(surroundings)
-    ForkServer(Hatch(hatch), wake_fd, lifeline).run()
+    ForkServer(Hatch(hatch), wake_fd, lifeline, find_ground(surroundings)).run()
 
 
 class ForkServer:
@@ -63,12 +68,15 @@ class ForkServer:
         wake: Handed on to runs.
     """
 
-    def __init__(self, line: Hatch, wake: int, lifeline: Lifeline) -> None:
+    def __init__(
+        self, line: Hatch, wake: int, lifeline: Lifeline, ground: Ground
+    ) -> None:
         self._line = line
+        self._ground = ground
         self._wake = wake
         self._lifeline = lifeline
         self._dismissed = False
-        self._keepers: set[int] = set()
+        self._keepers: dict[int, str] = {}
         self._successors: set[int] = set()
         # A successor that died may have left keepers of its own to us.
         self._adopted = False
@@ -132,7 +140,7 @@ class ForkServer:
             pid = os.fork()
             if not pid:
                 self._become_keeper(name, near, far)
-            self._keepers.add(pid)
+            self._keepers[pid] = cell_name(pid)
             pidfd = open_pidfd(pid)
             with open(pidfd or 0, "rb", closefd=pidfd is not None):
                 # By descriptor: its number may be another's when this is read.
@@ -146,7 +154,7 @@ class ForkServer:
             self._leave_server()
             rename(name)
             near.close()
-            keeper.live(far.detach(), self._wake, self._lifeline)
+            keeper.live(far.detach(), self._wake, self._lifeline, self._ground)
         finally:
             # Whatever happened: the server's frames are not the keeper's.
             os._exit(EX_SOFTWARE)
@@ -174,7 +182,7 @@ class ForkServer:
             self._leave_server()
             hatch = Hatch(line)
             _load_all(hatch, frame)
-            ForkServer(hatch, self._wake, self._lifeline).run()
+            ForkServer(hatch, self._wake, self._lifeline, self._ground).run()
         except ChannelClosed:
             # The pool has closed in the meantime.
             os._exit(0)
@@ -194,14 +202,17 @@ class ForkServer:
                 self._successors.discard(pid)
                 self._adopted = True
             elif pid in self._keepers:
-                self._keepers.discard(pid)
+                cell = self._keepers.pop(pid)
                 self._kill_orphans()
+                # Empty now, unless the keeper was killed and something hides there.
+                for base in self._ground.directories():
+                    remove_directory(f"{base}/{cell}", kill=True)
 
     def _kill_orphans(self) -> None:
         """Kill what a dead keeper has left: it is a child of ours now."""
         end = time.monotonic() + ORPHAN_SECONDS
         while not self._adopted and time.monotonic() < end:
-            known = self._keepers | self._successors
+            known = self._keepers.keys() | self._successors
             orphans = [pid for pid in children(os.getpid()) if pid not in known]
             if not orphans:
                 return

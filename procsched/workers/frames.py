@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from procsched.workers.pool import Surroundings
 
 
-def surroundings_frame(outlet: str) -> Frame:
+def surroundings_frame(around: Surroundings) -> Frame:
     """Return what every keeper of a scheduler takes on, as it is now."""
     return {
         "kind": "surroundings",
         "directory": _directory(),
         "environment": dict(os.environ),
         "path": search_path(),
-        "outlet": outlet,
+        "outlet": around.outlet,
+        "cgroups": around.cgroups,
     }
 
 
@@ -91,7 +92,10 @@ def report_of(frame: Frame) -> Report:
         pid=frame.get("pid"),
         exit_code=frame.get("exit_code"),
         signal=frame.get("signal"),
+        out_of_memory=frame.get("oom_kills", 0) > 0,
+        host_out_of_memory=frame.get("host_oom", False),
         memory_limit_bytes=frame.get("memory_limit"),
+        cpu_limit_seconds=frame.get("cpu_limit"),
         is_command=frame.get("is_command", False),
         usage=None if usage is None else Usage(**usage),
         output_tail=frame.get("output_tail", ""),

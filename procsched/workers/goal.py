@@ -88,6 +88,8 @@ _REHEARSED: Final[Frame] = {
     "job": "rehearsal",
     "nominal_time": "2000-01-01T00:00:00+00:00",
     "attempt": 1,
+    "held": {},
+    "remedy": "",
     "limits": dict.fromkeys(("memory", "processes", "open_files", "file_size", "cpu")),
     "payload": base64.b64encode(pickle.dumps(_Rehearsal())).decode(),
 }
@@ -141,7 +143,7 @@ def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
     _leave(lines, voice, None)
 
 
-def _limit_for_good(limits: Frame) -> None:
+def _limit_for_good(limits: Frame, held: dict[str, str]) -> None:
     """Give the process of one run its limits and surroundings.
 
     Raises:
@@ -149,7 +151,7 @@ def _limit_for_good(limits: Frame) -> None:
     """
     # Its keeper's death is its own, whoever it becomes.
     confinement.apply(limits, os.getppid())
-    rlimits.apply(limits)
+    rlimits.apply(limits, held)
 
 
 class _WorkersLimits:
@@ -168,7 +170,7 @@ class _WorkersLimits:
             self._refusal = refusal
         self._baseline = Baseline()
 
-    def apply(self, limits: Frame) -> None:
+    def apply(self, limits: Frame, held: dict[str, str]) -> None:
         """Put the limits of a run on it.
 
         Raises:
@@ -177,7 +179,7 @@ class _WorkersLimits:
         if self._refusal is not None:
             raise self._refusal
         confinement.place(limits)
-        rlimits.apply_softly(limits)
+        rlimits.apply_softly(limits, held)
 
     def put_back(self) -> str | None:
         """Undo what the run and its limits changed; return what could not be."""
@@ -295,7 +297,10 @@ def _guard_forks() -> None:
 
 
 def _attempt(
-    spec: Frame, lines: Lines, voice: Voice, apply: Callable[[dict[str, Any]], None]
+    spec: Frame,
+    lines: Lines,
+    voice: Voice,
+    apply: Callable[[Frame, dict[str, str]], None],
 ) -> Word:
     """Run the job and return the word of it; nothing the job raises escapes."""
     run = CurrentRun(
@@ -309,9 +314,9 @@ def _attempt(
     outlet: Any = None
     try:
         signal.signal(signal.SIGTERM, stop)
-        rlimits.check(spec["limits"])
+        rlimits.check(spec["limits"], spec["held"], spec["remedy"])
         outlet = _open_outlet(spec, lines)
-        apply(spec["limits"])
+        apply(spec["limits"], spec["held"])
         _set_environment(spec)
         enter_run(run)
         job = _load(spec)
@@ -367,10 +372,11 @@ def _open_outlet(spec: Frame, lines: Lines) -> Any:
     if spec.get("outlet") is None:
         return None
     module: Any = importlib.import_module(spec["outlet"])
-    other = spec["limits"].get("user") is not None
-    module.open_outlet(
-        spec["spool"], lines.wake, spec["run_id"], spec["job"], now=other
-    )
+    who = (spec["run_id"], spec["job"])
+    # While it may still be made: another user may not, nor who has a /tmp of its own.
+    limits = spec["limits"]
+    early = limits.get("user") is not None or bool(limits.get("private_tmp"))
+    module.open_outlet(spec["spool"], lines.wake, *who, at_once=early)
     return module
 
 

@@ -24,8 +24,9 @@ controllers down may hold no process itself (cgroups(7))."""
 WANTED: Final = ("memory", "pids")
 
 _NONE_GIVEN: Final = (
-    "give the scheduler a cgroup of its own (systemd: Delegate=yes in its unit, or "
-    "systemd-run --user --scope -p Delegate=yes), or run it as root"
+    "give the scheduler a cgroup of its own, with memory and pids (systemd: "
+    "Delegate=yes in its unit, or systemd-run --user --scope -p Delegate=yes; in a "
+    "container: /sys/fs/cgroup mounted for writing)"
 )
 
 

@@ -9,6 +9,7 @@ Imports: workers.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import selectors
@@ -21,7 +22,7 @@ from procsched.workers.account import Account
 from procsched.workers.channel import Channel, ChannelClosed, Frame
 from procsched.workers.linux import open_pidfd, send_signal
 from procsched.workers.output import Output
-from procsched.workers.stacks import STEP_SECONDS, Stacks
+from procsched.workers.stacks import DUMP_SECONDS, STEP_SECONDS, Stacks
 from procsched.workers.tree import Sweep, sweep_descendants
 from procsched.workers.word import Word
 
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procsched.workers.child import Child
+    from procsched.workers.enclosure import Enclosure
 
 LINGER_LEAST_SECONDS: Final = 1.0
 """From the result to the exit; longer where the grace period is, for threads left
 running and exit handlers may take as long as a stop may."""
+
+LATE_SECONDS: Final = 0.03
+"""Beyond its end, at most, that a hung run is given to show its stacks."""
 
 OUTPUT_BYTES: Final = 1024 * 1024
 """Output read at once, at most: what a flood may hold up a deadline."""
@@ -61,6 +66,8 @@ class Holding:
     Args:
         child: The process and what joins it to us; owned from now on.
         stacks: Where it dumps its stacks; empty when a run begins.
+        enclosure: What holds its runs as a whole.
+        inside: Its process has joined the enclosure's cell.
         spare: Returns what is beside it below the keeper and not the run's.
     """
 
@@ -70,6 +77,8 @@ class Holding:
         selector: selectors.BaseSelector,
         *,
         stacks: Stacks,
+        enclosure: Enclosure,
+        inside: bool,
         spare: Callable[[], int | None],
     ) -> None:
         self.pid = child.pid
@@ -78,6 +87,8 @@ class Holding:
         self._pipe = child.output
         self._stacks = stacks
         self._mailbox = child.mailbox
+        self._enclosure = enclosure
+        self.inside = inside
         self._spare = spare
         self._selector = selector
         self._account = Account(child.pid)
@@ -111,6 +122,7 @@ class Holding:
         self._cause: tuple[str, str] | None = None
         self._soft_at = _after(limits["startup"])
         self._hard_at: float | None = None
+        self._kill_at = math.inf
         self._sweep = Sweep()
 
     def hand_over(self, spec: Frame, *, waited: bool) -> None:
@@ -119,10 +131,14 @@ class Holding:
         Args:
             waited: It was not forked for this run; its death before it knows of the
                 run is nobody's.
+
+        Raises:
+            OSError: If what shall hold the run cannot.
         """
         if waited:
             self._mailbox.clear()
         self._waited = waited
+        self.inside = self._enclosure.enter(spec, self.pid, inside=self.inside)
         self._begin(spec)
         try:
             self._channel.send(spec)
@@ -130,6 +146,7 @@ class Holding:
             return  # It is dead; its pidfd tells.
         if self._channel.wants_to_write:
             self._watch()
+        self._enclosure.began()
 
     @property
     def run_id(self) -> str:
@@ -169,7 +186,8 @@ class Holding:
 
     def next_deadline(self) -> float | None:
         """Return when `keep_deadlines` has something to do; None for never."""
-        times = [at for at in (self._soft_at, self._hard_at) if at is not None]
+        alarms = (self._soft_at, self._hard_at, self._enclosure.next_look)
+        times = [at for at in alarms if at is not None]
         if self._pidfd is None:
             # No death notice on this system: look every 20 ms while a run goes on.
             times.append(time.monotonic() + 0.02)
@@ -181,6 +199,11 @@ class Holding:
             self._see_death()
         if self.finished:
             return
+        if (over := self._enclosure.look(now)) is not None:
+            if over.at_once:
+                self.kill(over.cause, over.text)
+            else:
+                self.stop(over.cause, over.text, self.spec["limits"]["grace"])
         if self._soft_at is not None and now >= self._soft_at:
             self._over_time()
         if self._hard_at is not None and now >= self._hard_at:
@@ -191,7 +214,7 @@ class Holding:
         limits = self.spec["limits"]
         if self._word is not None:
             self._lingered = True
-            self._hard_at = time.monotonic()
+            self._hard_at = self._kill_at = time.monotonic()
             return
         if self._ready:
             text = f"over its time limit of {limits['wall']:g} s"
@@ -205,8 +228,10 @@ class Holding:
         if self.finished:
             return
         self._soft_at = None
-        at = time.monotonic() + grace_seconds
-        self._hard_at = min(at, at if self._hard_at is None else self._hard_at)
+        now = time.monotonic()
+        self._kill_at = min(now + grace_seconds, self._kill_at)
+        # The last of the grace is for the stacks of who does not heed the stop.
+        self._hard_at = max(now, self._kill_at - DUMP_SECONDS)
         # A stopped process does not hear (signal(7)).
         send_signal(self._pidfd, self.pid, signal.SIGCONT)
         send_signal(self._pidfd, self.pid, signal.SIGTERM)
@@ -228,14 +253,15 @@ class Holding:
     def _strike(self, now: float) -> None:
         """Dump the stacks, give that a moment, then kill."""
         asked = self._stacks.asked_at is not None
-        if self._is_command or (asked and self._stacks.complete()):
+        complete = self._is_command or (asked and self._stacks.complete())
+        if now >= self._kill_at + (0 if complete else LATE_SECONDS):
             self._kill()
             return
-        if not asked:
+        if not asked and not self._is_command:
             self._stacks.asked_at = now
             send_signal(self._pidfd, self.pid, signal.SIGCONT)
             send_signal(self._pidfd, self.pid, goal.DUMP_SIGNAL)
-        self._hard_at = now + STEP_SECONDS
+        self._hard_at = self._kill_at if complete else now + STEP_SECONDS
 
     def _kill(self) -> None:
         self._hard_at = self._soft_at = None
@@ -348,6 +374,7 @@ class Holding:
         self._listen(LAST_BYTES)
         if (left := self._mailbox.take()) is not None:
             self._heed(left)
+        self._enclosure.kill(inside=self.inside)
         sweep_descendants(self._sweep, spare=self._spare())
         self._drain(LAST_BYTES)
         self._output.close()
@@ -385,7 +412,9 @@ class Holding:
             # It had said its word; what ended its process after that was us.
             code = word.code
         limits = self.spec["limits"]
-        over_memory = word is not None and word.memory and limits["memory"]
+        told = self._enclosure.told(code, inside=self.inside)
+        if word is not None and word.memory and told["memory_limit"] is None:
+            told["memory_limit"] = limits["memory"]
         return {
             "kind": "ended",
             "run_id": self.run_id,
@@ -397,17 +426,16 @@ class Holding:
             "traceback": (word and word.traceback) or self._stacks.text(),
             "exit_code": code if code is None or code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "memory_limit": limits["memory"] if over_memory else None,
             "is_command": self._is_command,
-            "usage": usage,
+            "usage": usage | self._enclosure.counted(inside=self.inside),
             "output_tail": self._output.last_lines,
-            "enforced_by": rlimits.enforceable(limits),
             "leftovers": len(self._sweep.struck - {self.pid}),
             "flags": [*self._flags(), *(() if word is None else word.flags())],
+            **told,
         }
 
     def _flags(self) -> list[str]:
-        flags = list(self._output.faults)
+        flags = [*self._output.faults, *self._enclosure.flags(inside=self.inside)]
         if self._output.dropped_bytes:
             flags.append(f"{self._output.dropped_bytes} bytes of output left out")
         if self._lingered:

@@ -15,16 +15,20 @@ import json
 import os
 import selectors
 import time
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from procsched.workers import confinement, goal
 from procsched.workers.channel import Channel, ChannelClosed, Frame
 from procsched.workers.child import Child
-from procsched.workers.footing import Lifeline, find_footing, settle_in
+from procsched.workers.enclosure import Enclosure
+from procsched.workers.footing import Lifeline, find_footing, find_ground, settle_in
 from procsched.workers.holding import Holding
 from procsched.workers.linux import become_subreaper
 from procsched.workers.stacks import Stacks
 from procsched.workers.tree import Sweep, sweep_descendants
+
+if TYPE_CHECKING:
+    from procsched.workers.ground import Ground
 
 LOSS_GRACE_SECONDS: Final = 0.5
 """From the supervisor's death to the kill of the run: a `finally` may still run,
@@ -36,13 +40,13 @@ def main(channel: int, wake: int, supervisor_pid: int, surroundings: Frame) -> N
     line, wake_fd = find_footing(channel, wake)
     lifeline = Lifeline(supervisor_pid)
     settle_in(surroundings)
-    live(line, wake_fd, lifeline)
+    live(line, wake_fd, lifeline, find_ground(surroundings))
 
 
-def live(channel: int, wake: int, lifeline: Lifeline) -> NoReturn:
+def live(channel: int, wake: int, lifeline: Lifeline, ground: Ground) -> NoReturn:
     """Be a keeper until the supervisor is gone."""
     become_subreaper()
-    Keeper(Channel(channel), wake, lifeline).run()
+    Keeper(Channel(channel), wake, lifeline, ground).run()
     os._exit(0)
 
 
@@ -58,13 +62,16 @@ class Keeper:
         wake: Written by the run when it has said something to the auditor.
     """
 
-    def __init__(self, channel: Channel, wake: int, lifeline: Lifeline) -> None:
+    def __init__(
+        self, channel: Channel, wake: int, lifeline: Lifeline, ground: Ground
+    ) -> None:
         self._channel = channel
         self._wake = wake
         self._lifeline = lifeline
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ, self._hear)
         self._stacks = Stacks()
+        self._enclosure = Enclosure(ground, self._spare)
         self._ahead: Holding | None = None
         self._held: Holding | None = None
         self._worker: Holding | None = None
@@ -94,6 +101,7 @@ class Keeper:
             if self._held is not None:
                 self._look_after(self._held)
         sweep_descendants(Sweep())
+        self._enclosure.remove()
 
     def _hear(self) -> None:
         """Take the supervisor's orders; its silence for ever is one too."""
@@ -158,12 +166,25 @@ class Keeper:
             held = self._fork()
         if spec["persistent"]:
             self._worker = held
-        held.hand_over(spec, waited=waited)
+        try:
+            held.hand_over(spec, waited=waited)
+        except OSError:
+            held.close()
+            self._worker = None if held is self._worker else self._worker
+            sweep_descendants(Sweep(), spare=self._spare())
+            raise
         return held
 
     def _fork(self) -> Holding:
-        child = Child.fork(self._wake, self._stacks.fileno())
-        return Holding(child, self._selector, stacks=self._stacks, spare=self._spare)
+        door = self._enclosure.door
+        return Holding(
+            Child.fork(self._wake, self._stacks.fileno(), door),
+            self._selector,
+            stacks=self._stacks,
+            enclosure=self._enclosure,
+            inside=door is not None,
+            spare=self._spare,
+        )
 
     def _wait(self, timeout: float | None) -> Any:
         """Wait for something to happen; use a quiet moment for the next fork.
@@ -180,7 +201,8 @@ class Keeper:
 
     @property
     def _lacks_ahead(self) -> bool:
-        return self._ahead is None and self._worker is None and not self._orphaned
+        have = self._ahead is not None or self._worker is not None
+        return not (have or self._orphaned or self._enclosure.crowded)
 
     def _spare(self) -> int | None:
         """Return what is below this keeper and not the run's."""
@@ -211,12 +233,15 @@ class Keeper:
             self._start(held.spec)
             return
         report = held.report()
+        self._enclosure.leave()
         if held.gone:
             # Closed first: who hears of the end finds nothing open.
             held.close()
         if self._orphaned and held.report_path is not None:
             _leave(report, held.report_path)
         self._say(report)
+        if held.gone and held.inside and self._ahead is None and self._worker is None:
+            self._enclosure.renew()
 
     def _say(self, frame: Frame) -> None:
         if self._orphaned:

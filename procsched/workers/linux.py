@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import platform
 import signal
 import sys
 from typing import Any, Final
@@ -137,7 +136,7 @@ def set_io_priority(number: int) -> None:
     Raises:
         OSError: If that is not permitted, or not known for this system.
     """
-    call = _IOPRIO_SET.get(platform.machine())
+    call = _IOPRIO_SET.get(os.uname().machine)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     # The C library has no function for it; 1 and 0 stand for this process.

@@ -65,6 +65,7 @@ class Surroundings:
         outlet: Module with `open_outlet`, joined to the job's Auditor.
         echo: Copy what runs print to our own standard output.
         spawn: Spawn each keeper, without a fork server.
+        cgroups: Hold runs by cgroups where the host gives any.
     """
 
     wake_fd: int
@@ -74,6 +75,7 @@ class Surroundings:
     outlet: str
     echo: bool
     spawn: bool = False
+    cgroups: bool = True
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class KeeperPool:
         self._idle: list[Grip] = []
         self._events: list[Event] = []
         self.progress: dict[str, Frame] = {}
-        given = (self, around.wake_fd, surroundings_frame(around.outlet))
+        given = (self, around.wake_fd, surroundings_frame(around))
         # Forking without a pidfd to tell of the end is not worth a second way.
         spawn = around.spawn or not hasattr(os, "pidfd_open")
         self._source: Source = (

@@ -1,4 +1,4 @@
-"""Limits that the kernel keeps for each process of a run.
+"""Limits that the kernel keeps for each process of a run, and who keeps the others.
 
 rlimits are per process, not per run (getrlimit(2)); who enforced what is
 recorded with the run, so nobody takes one for the other.
@@ -12,7 +12,10 @@ import math
 import os
 import resource
 import signal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KINDS: Final = {
     "memory": resource.RLIMIT_DATA,
@@ -27,44 +30,75 @@ _ALL: Final = frozenset(
 )
 
 
+_ALL_LIMITS: Final = ("wall", "startup", "output", "cpu", *_KINDS)
+
+_ROOT: Final = (None, 0, "0", "root")
+"""Users that limits name, of a scheduler that is root, who are root as well."""
+
+_NOBODY: Final[Mapping[str, str]] = {}
+
+
 class LimitRefused(Exception):  # noqa: N818 - becomes a start_failed, not an error
     """A required limit that nothing here can enforce."""
 
 
-def enforceable(limits: dict[str, Any]) -> dict[str, str]:
-    """Return the mechanism per limit; a limit without one is left out."""
+def enforceable(
+    limits: Mapping[str, Any], held: Mapping[str, str] = _NOBODY
+) -> dict[str, str]:
+    """Return the mechanism per limit; a limit without one is left out.
+
+    Args:
+        limits: Those of a start frame.
+        held: Who holds a limit for the run as a whole; see `watchdog.held`.
+    """
     by = dict.fromkeys(("wall", "startup", "output"), "keeper")
     by |= dict.fromkeys(("cpu", *_KINDS), "rlimit")
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and limits.get("user") in _ROOT:
         # Root is exempt from RLIMIT_NPROC (getrlimit(2)).
         del by["processes"]
+    for name, how in held.items():
+        beside = name in by and not _by_cgroup(how)
+        by[name] = f"{by[name]}+{how}" if beside else how
     return {name: how for name, how in by.items() if limits.get(name) is not None}
 
 
-def check(limits: dict[str, Any]) -> None:
+def check(
+    limits: Mapping[str, Any], held: Mapping[str, str] = _NOBODY, remedy: str = ""
+) -> None:
     """Refuse limits that are required and have no mechanism.
 
+    Args:
+        limits: Those of a start frame.
+        held: Who holds a limit for the run as a whole.
+        remedy: How to get cgroups; see `Ground.missing`.
+
     Raises:
-        LimitRefused: With one sentence that names them.
+        LimitRefused: With one sentence that names the first.
     """
-    by = enforceable(limits)
-    names = [name for name in ("processes",) if limits.get(name) and name not in by]
-    if limits.get("required") and names:
+    if not limits.get("required"):
+        return
+    by = enforceable(limits, held)
+    names = [each for each in _ALL_LIMITS if limits.get(each) and each not in by]
+    if names:
         raise LimitRefused(
             f"limit '{names[0]}' is required, and root is exempt from RLIMIT_NPROC: "
-            "run the scheduler as another user, or drop the limit"
+            f"{remedy or 'let the scheduler make cgroups'}; or set `user`, or drop "
+            f"the limit"
         )
 
 
-def apply(limits: dict[str, Any]) -> None:
+def apply(limits: Mapping[str, Any], held: Mapping[str, str] = _NOBODY) -> None:
     """Put the limits on this process, for good.
+
+    A limit that a cgroup holds is not put on each process as well: what counts
+    as data is more than what is used, thread stacks for one.
 
     Raises:
         LimitRefused: If the kernel refuses one.
     """
     for name, kind in _KINDS.items():
         value = limits.get(name)
-        if value is not None:
+        if value is not None and not _by_cgroup(held.get(name)):
             _set(name, kind, value, value)
     cpu = limits.get("cpu")
     if cpu is not None:
@@ -73,13 +107,17 @@ def apply(limits: dict[str, Any]) -> None:
         _set("cpu", resource.RLIMIT_CPU, soft, soft + 1)
 
 
-def apply_softly(limits: dict[str, Any]) -> None:
+def apply_softly(limits: Mapping[str, Any], held: Mapping[str, str] = _NOBODY) -> None:
     """Put the limits on this process for one run, so that they can be put back.
 
     Raises:
         LimitRefused: If the kernel refuses one.
     """
-    soft = {kind: limits.get(name) for name, kind in _KINDS.items()}
+    soft = {
+        kind: limits.get(name)
+        for name, kind in _KINDS.items()
+        if not _by_cgroup(held.get(name))
+    }
     if limits.get("cpu") is not None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         spent = used.ru_utime + used.ru_stime
@@ -119,6 +157,10 @@ def cause_of_kill(
         # The hard limit, of a job that ignores SIGXCPU (setrlimit(2)).
         return "limit_exceeded", f"over its CPU time limit of {cpu:g} s (SIGKILL)"
     return None
+
+
+def _by_cgroup(how: str | None) -> bool:
+    return how is not None and how.startswith("cgroup")
 
 
 def _set(name: str, kind: int, soft: int, hard: int) -> None:

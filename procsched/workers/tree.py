@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 SWEEP_SECONDS: Final = 5.0
 """How long a sweep goes on; what survives SIGKILL that long is unkillable."""
 
-TRACKER_SECONDS: Final = 0.5
+TRACKER_SECONDS: Final = 2.0
 """How long multiprocessing's resource tracker may take to clear up.
 
-It leaves by itself, in some 20 ms, once nobody holds its pipe; killed earlier it
-would leave shared memory and semaphores in /dev/shm.
+It leaves by itself, in some 20 ms, once nobody holds its pipe, and may have to
+start first, an interpreter on a busy host; killed earlier it would leave shared
+memory and semaphores in /dev/shm.
 """
 
 _FILE_BYTES: Final = 1024 * 1024

@@ -353,6 +353,8 @@ def test_version_2_counts_from_the_beginning_of_the_run(tmp_path: Path) -> None:
     assert paper.cell.refused_forks() == 2
     assert not paper.cell.populated()
     assert paper.cell.memory_bytes() == 500
+    paper.says("memory.peak", "2000\n")
+    assert paper.cell.usage() == {"peak_memory_bytes": 2000, "cpu_all": 2.5}
 
 
 @pytest.mark.parametrize(

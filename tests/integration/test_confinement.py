@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from forked import in_child
 
+from procsched.audit import outlet
 from procsched.workers import confinement
 from procsched.workers.linux import become_dumpable, die_with_parent
 from procsched.workers.rlimits import LimitRefused
@@ -122,7 +123,7 @@ def test_only_root_is_served_before_all_others() -> None:
 
 
 def test_a_system_without_a_call_for_it_says_so(monkeypatch: Any) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "z80")
+    monkeypatch.setattr("procsched.workers.linux._IOPRIO_SET", {})
 
     assert confined({"io_class": "idle"}) == (
         "refused: io_class='idle' was refused by the kernel (Function not "
@@ -241,6 +242,23 @@ def test_the_output_of_another_user_can_be_opened_by_its_name() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
     assert done.stderr == b"oops"
+
+
+@needs_root
+def test_a_spool_that_was_made_before_takes_the_records_of_another_user(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o700)
+    path = tmp_path / "a1-7.spool"
+
+    def work() -> Any:
+        outlet.open_outlet(str(path), None, "a1-7", "nightly", at_once=True)
+        confinement.confine({"user": NOBODY, "group": NOBODY, "private_tmp": True})
+        outlet.take_custom({"seen": 1})
+        return outlet.close_outlet()
+
+    assert in_child(work) == 0  # That many were dropped.
+    assert b'"seen":1' in path.read_bytes()
 
 
 @needs_root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,13 @@ from procsched.workers.payload import Payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[World]:
+    """A host that gives no cgroups."""
+    with World(tmp_path, cgroups=False) as made:
+        yield made
 
 
 @pytest.fixture
@@ -325,12 +333,34 @@ def test_a_flood_keeps_its_head_and_its_tail(world: World) -> None:
 # What it may use
 
 
-def test_over_its_memory_limit_is_out_of_memory(world: World) -> None:
-    end = world.run(hostile(world, "eat_memory"), limits=Limits(memory="200MiB"))
+def test_over_its_memory_limit_is_out_of_memory(bare: World) -> None:
+    end = bare.run(hostile(bare, "eat_memory"), limits=Limits(memory="200MiB"))
 
     assert end.outcome is Outcome.OUT_OF_MEMORY
     assert end.reason == "over its memory limit of 200 MiB (MemoryError)"
-    assert end.report.enforced_by["memory"] == "rlimit"
+    assert end.report.enforced_by["memory"] == "rlimit+watchdog"
+
+
+def test_many_processes_together_are_over_the_memory_limit(bare: World) -> None:
+    """Each of them is within it."""
+    end = bare.run(hostile(bare, "eat_together"), limits=Limits(memory="200MiB"))
+
+    assert end.outcome is Outcome.OUT_OF_MEMORY
+    assert end.reason.startswith("over its memory limit of 200 MiB: ")
+    assert end.reason.endswith(" MiB in use")
+
+
+@pytest.mark.parametrize("what", ["eat_memory", "eat_together", "eat_shared_memory"])
+def test_the_kernel_kills_what_is_over_the_limit_of_its_cgroup(
+    world: World, what: str
+) -> None:
+    end = world.run(hostile(world, what), limits=Limits(memory="200MiB"))
+
+    if not end.report.enforced_by["memory"].startswith("cgroup"):
+        pytest.skip("this host gives no cgroup with memory")
+    assert end.outcome is Outcome.OUT_OF_MEMORY
+    assert re.search("killed by the kernel: memory limit 200 MiB, peak", end.reason)
+    assert world.run(hostile(world, "returns", 1)).report.result == 1
 
 
 def test_out_of_memory_by_small_objects_can_still_be_said(world: World) -> None:
@@ -344,14 +374,33 @@ def test_over_its_cpu_limit_is_ended_by_the_kernel(world: World) -> None:
     end = world.run(hostile(world, "burn"), limits=Limits(cpu=1))
 
     assert end.outcome is Outcome.LIMIT_EXCEEDED
-    assert end.reason == "over its CPU time limit (SIGXCPU)"
+    assert end.reason.startswith("over its CPU time limit of 1 s")
 
 
-def test_ignoring_sigxcpu_gains_a_second(world: World) -> None:
+def test_ignoring_sigxcpu_does_not_help(world: World) -> None:
     end = world.run(hostile(world, "burn_deaf"), limits=Limits(cpu=1))
 
     assert end.outcome is Outcome.LIMIT_EXCEEDED
-    assert end.reason == "over its CPU time limit of 1 s (SIGKILL)"
+    assert end.reason.startswith("over its CPU time limit of 1 s")
+
+
+def test_many_processes_together_are_over_the_cpu_limit(world: World) -> None:
+    """Each of them is within it, and nobody waits for them."""
+    end = world.run(hostile(world, "burn_together"), limits=Limits(cpu=1, wall=15))
+
+    assert end.outcome is Outcome.LIMIT_EXCEEDED
+    assert end.reason.startswith("over its CPU time limit of 1 s: ")
+    assert end.report.enforced_by["cpu"] == "rlimit+watchdog"
+
+
+def test_more_processes_than_allowed_are_refused_and_counted(world: World) -> None:
+    end = world.run(hostile(world, "fork_many"), limits=Limits(processes=10))
+
+    if "processes" not in end.report.enforced_by:
+        pytest.skip("this host gives no cgroup with pids, and root has no RLIMIT_NPROC")
+    assert end.outcome is Outcome.SUCCEEDED
+    assert end.report.result < 10
+    assert "over its limit of 10 processes: refused" in end.flags
 
 
 def test_too_many_open_files_show_in_the_job(world: World) -> None:
@@ -381,16 +430,19 @@ def test_the_wall_limit_is_kept(world: World) -> None:
     assert 0.3 <= end.report.usage.wall < 1
 
 
-def test_a_limit_nothing_can_enforce_refuses_the_start(world: World) -> None:
+def test_a_limit_nothing_can_enforce_refuses_the_start(bare: World) -> None:
     if os.geteuid():
         pytest.skip("only root is exempt from RLIMIT_NPROC")
     limits = Limits(processes=5, required=True)
-    end = world.run(hostile(world, "returns"), limits=limits)
+    end = bare.run(hostile(bare, "returns"), limits=limits)
 
     assert end.outcome is Outcome.START_FAILED
     assert end.reason == (
         "limit 'processes' is required, and root is exempt from RLIMIT_NPROC: "
-        "run the scheduler as another user, or drop the limit"
+        "give the scheduler a cgroup of its own, with memory and pids (systemd: "
+        "Delegate=yes in its unit, or systemd-run --user --scope -p Delegate=yes; in a "
+        "container: /sys/fs/cgroup mounted for writing); or set `user`, or drop the "
+        "limit"
     )
 
 

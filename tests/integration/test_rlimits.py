@@ -11,6 +11,7 @@ import pytest
 from forked import in_child
 
 from procsched.workers import rlimits
+from procsched.workers.ground import Ground
 
 NONE: dict[str, Any] = {
     "wall": None,
@@ -108,6 +109,55 @@ def test_who_enforces_is_told_for_each_limit_that_is_set() -> None:
     assert rlimits.enforceable(NONE) == {}
 
 
+def test_what_a_cgroup_holds_is_not_put_on_each_process_as_well() -> None:
+    limits = NONE | {"memory": 500_000_000, "processes": 5, "cpu": 2, "open_files": 60}
+    held = {"memory": "cgroup2", "processes": "cgroup1", "cpu": "watchdog"}
+
+    def work() -> Any:
+        rlimits.apply(limits, held)
+        data = resource.getrlimit(resource.RLIMIT_DATA)[0] == 500_000_000
+        return [data, resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+
+    assert in_child(work) == [False, 60]
+    assert rlimits.enforceable(limits, held) == {
+        "memory": "cgroup2",
+        "processes": "cgroup1",
+        "cpu": "rlimit+watchdog",
+        "open_files": "rlimit",
+    }
+    rlimits.check(limits | {"required": True}, held)
+
+    def softly() -> Any:
+        rlimits.apply_softly(limits, held)
+        return resource.getrlimit(resource.RLIMIT_DATA)[0] == 500_000_000
+
+    assert in_child(softly) is False
+
+
+def test_a_user_who_is_not_root_is_limited_in_processes() -> None:
+    limits = NONE | {"processes": 5, "required": True, "user": "nobody"}
+
+    assert rlimits.enforceable(limits) == {"processes": "rlimit"}
+    rlimits.check(limits)
+
+
+def test_what_is_required_and_not_to_be_had_says_how_to_get_it() -> None:
+    if os.geteuid():
+        pytest.skip("root alone is exempt")
+    limits = NONE | {"processes": 5, "required": True}
+
+    with pytest.raises(rlimits.LimitRefused) as refused:
+        rlimits.check(limits, {"memory": "watchdog"}, Ground().missing)
+
+    assert str(refused.value) == (
+        "limit 'processes' is required, and root is exempt from RLIMIT_NPROC: give "
+        "the scheduler a cgroup of its own, with memory and pids (systemd: "
+        "Delegate=yes in its unit, or systemd-run --user --scope -p Delegate=yes; in "
+        "a container: /sys/fs/cgroup mounted for writing); or set `user`, or drop the "
+        "limit"
+    )
+
+
 def test_processes_are_enforced_for_all_but_root() -> None:
     if os.geteuid():
         pytest.skip("becomes another user")
@@ -118,7 +168,7 @@ def test_processes_are_enforced_for_all_but_root() -> None:
         rlimits.check(limits)
     assert str(refused.value) == (
         "limit 'processes' is required, and root is exempt from RLIMIT_NPROC: "
-        "run the scheduler as another user, or drop the limit"
+        "let the scheduler make cgroups; or set `user`, or drop the limit"
     )
     rlimits.check(limits | {"required": False})
 

@@ -69,6 +69,17 @@ def test_a_run_that_says_nothing_makes_no_file(path: str) -> None:
     assert all_of(path) == []
 
 
+def test_a_spool_that_is_opened_early_is_there_and_says_whose_it_is(path: str) -> None:
+    """For a run that becomes another user, who may not make it."""
+    writer = SpoolWriter(path, run_id="a1-7", job="nightly")
+    writer.open()
+    writer.open()
+
+    assert os.path.exists(path)  # noqa: PTH110 - a text
+    assert writer.append("custom", 1)
+    assert writer.close() == 0
+
+
 def test_records_come_out_in_order_with_number_pid_and_time(path: str) -> None:
     talker = writer(path)
     for number in range(3):

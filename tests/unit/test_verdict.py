@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from procsched.core.outcome import Outcome
-from procsched.core.verdict import Report, judge, signal_name
+from procsched.core.run import Usage
+from procsched.core.verdict import Report, judge, refused_forks_flag, signal_name
 
 SIGXCPU, SIGKILL, SIGSEGV = 24, 9, 11
 
@@ -77,6 +78,51 @@ SIGXCPU, SIGKILL, SIGSEGV = 24, 9, 11
             "killed by the kernel: out of memory",
         ),
         (
+            Report(signal=SIGXCPU, cpu_limit_seconds=1.5),
+            Outcome.LIMIT_EXCEEDED,
+            "over its CPU time limit of 1.5 s (SIGXCPU)",
+        ),
+        (
+            Report(
+                out_of_memory=True,
+                signal=SIGKILL,
+                memory_limit_bytes=512 * 2**20,
+                usage=Usage(peak_memory_bytes=511 * 2**20),
+            ),
+            Outcome.OUT_OF_MEMORY,
+            "killed by the kernel: memory limit 512 MiB, peak 511 MiB",
+        ),
+        (
+            Report(
+                out_of_memory=True,
+                signal=SIGKILL,
+                memory_limit_bytes=512 * 2**20,
+                usage=Usage(),
+            ),
+            Outcome.OUT_OF_MEMORY,
+            "killed by the kernel: memory limit 512 MiB",
+        ),
+        (
+            Report(
+                out_of_memory=True,
+                verdict="returned",
+                exit_code=0,
+                memory_limit_bytes=512 * 2**20,
+            ),
+            Outcome.OUT_OF_MEMORY,
+            "a process was killed by the kernel: memory limit 512 MiB",
+        ),
+        (
+            Report(host_out_of_memory=True, signal=SIGKILL),
+            Outcome.OUT_OF_MEMORY,
+            "killed by the kernel: the host ran out of memory",
+        ),
+        (
+            Report(host_out_of_memory=True, signal=SIGSEGV),
+            Outcome.CRASHED,
+            "crashed by SIGSEGV: Segmentation fault",
+        ),
+        (
             Report(verdict="raised", memory_limit_bytes=512 * 2**20, exit_code=1),
             Outcome.OUT_OF_MEMORY,
             "over its memory limit of 512 MiB (MemoryError)",
@@ -127,6 +173,17 @@ def test_an_end_is_unseen_when_nobody_saw_word_code_or_signal(
     unseen: bool,  # noqa: FBT001 - a parameter of the table above
 ) -> None:
     assert report.unseen is unseen
+
+
+@pytest.mark.parametrize(
+    ("refused", "flag"),
+    [
+        (1, "over its limit of 20 processes: refused once"),
+        (7, "over its limit of 20 processes: refused 7 times"),
+    ],
+)
+def test_refused_forks_are_a_flag(refused: int, flag: str) -> None:
+    assert refused_forks_flag(refused, 20) == flag
 
 
 def test_a_signal_without_a_name_is_its_number() -> None:
