@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from procsched.core.moment import Moment
     from procsched.core.policy import Limits
+    from procsched.core.recycle import Recycle
     from procsched.core.run import RunRecord
     from procsched.core.schedule import Origin, Schedule
     from procsched.core.trail import Trail
@@ -230,6 +231,7 @@ class StartRun:
 
     Args:
         code: Names what is run, as the schedule did.
+        recycle: When the worker of its sequence is replaced; None for never.
     """
 
     run_id: str
@@ -239,6 +241,7 @@ class StartRun:
     attempt: int
     limits: Limits
     sequence: str | None
+    recycle: Recycle | None = None
 
 
 @dataclass(frozen=True, slots=True)

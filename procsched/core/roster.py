@@ -194,6 +194,7 @@ class Roster:
                 attempt=run.record.attempt,
                 limits=limits,
                 sequence=run.schedule.sequence,
+                recycle=run.schedule.policy.recycle,
             )
         )
 
