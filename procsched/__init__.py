@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from procsched.core.outcome import Outcome as Outcome
     from procsched.core.policy import Limits as Limits
     from procsched.core.policy import Retry as Retry
+    from procsched.core.recycle import Recycle as Recycle
     from procsched.core.trail import Trail as Trail
     from procsched.errors import ProcschedError as ProcschedError
     from procsched.job import CommandJob as CommandJob
@@ -40,6 +41,7 @@ _HOMES = {
     "Limits": "core.policy",
     "Outcome": "core.outcome",
     "ProcschedError": "errors",
+    "Recycle": "core.recycle",
     "Retry": "core.policy",
     "Sc": "constants",
     "ScheduleConfig": "config.schedule",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from procsched.core.outcome import Outcome
+    from procsched.core.recycle import Recycle
 
 LIMIT_SECONDS: Final = 20.0
 """What any wait may take before the test has failed."""
@@ -103,6 +104,7 @@ class World:
         *,
         limits: Limits | None = None,
         sequence: str | None = None,
+        recycle: Recycle | None = None,
     ) -> str:
         run_id = f"run-{next(self._numbers)}"
         payload = job if isinstance(job, Payload) else pack(job)
@@ -117,6 +119,7 @@ class World:
             attempt=1,
             limits=limits or Limits(),
             sequence=sequence,
+            recycle=recycle,
         )
         self.pool.start(order)
         self.names |= {grip.process.name for grip in self.pool._keepers}

@@ -17,6 +17,7 @@ from procsched.config.schedule import DEFAULTS, ScheduleConfig, complaints
 from procsched.config.schedule_keys import SpanBody, TimesBody
 from procsched.config.words import blank
 from procsched.core.policy import Limits, Retry
+from procsched.core.recycle import Recycle
 from procsched.errors import ScheduleConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from procsched.config.document import Document
     from procsched.config.fault import Fault, KeyPath
 
-_MERGED: Final = ("limits", "retry")
+_MERGED: Final = ("limits", "retry", "recycle")
 """Mappings of which a job may say a part, and inherits the rest."""
 
 
@@ -102,7 +103,7 @@ class Words:
                 self._give_up("limits", if_any=faults)
         if "retry" in said:
             said["retry"] = Retry(**said["retry"])
-        for key, read in (("exclude", _exclude), ("either", _either)):
+        for key, read in _READ_HERE:
             if key in said:
                 said[key], found = read(document, (*path, key), said[key])
                 faults += found
@@ -154,6 +155,16 @@ def _either(
     return found, faults
 
 
+def _recycle(
+    document: Document, path: KeyPath, body: Any
+) -> tuple[Recycle | None, list[Fault]]:
+    """Return it as a value; its parts were judged, and here is what they are."""
+    try:
+        return Recycle(**body), []
+    except ScheduleConfigError as error:
+        return None, [_fault(document, path, error, body)]
+
+
 def _is_list_of_mappings(items: Any) -> bool:
     return (
         isinstance(items, list)
@@ -176,3 +187,7 @@ def _exclude(
         if not shape:
             found.append(tuple(item[key] for key in ("from", "to")))
     return found, faults
+
+
+_READ_HERE: Final = (("exclude", _exclude), ("either", _either), ("recycle", _recycle))
+"""Fields whose values lie deeper in the file than a schedule's own words."""

@@ -31,6 +31,7 @@ DATE_FIELDS: Final = ("timezone", "dst_gap", "dst_fold", "start", "end", "exclud
 """The fields that go with them, also inside `either`."""
 
 FOLLOWERS: Final = {
+    "mode": ("recycle",),
     "overlap": ("parallel",),
     "catch_up": ("catch_up_window", "catch_up_max"),
     "breaker": ("breaker_causes", "breaker_probe"),
@@ -107,6 +108,17 @@ def _sequence(said: Said) -> Complaint | None:
             "overlap",
             "overlap='parallel' with mode='sequential', which runs one job at a time",
             remedy="Write mode=Sc.PARALLEL, or overlap='queue' to lose no firing",
+        )
+    return None
+
+
+def _recycle(said: Said) -> Complaint | None:
+    mode = said.get("mode", Sc.PARALLEL)
+    if "recycle" in said and mode != Sc.SEQUENTIAL:
+        return complain(
+            "recycle",
+            f"recycle with mode={mode!r}, in which each run has a process of its own",
+            remedy="Write mode=Sc.SEQUENTIAL with it, or leave `recycle` out",
         )
     return None
 
@@ -203,6 +215,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], Rule], ...]] = (
     (("overlap", "parallel"), split_overlap),
     (("overlap", "parallel"), _cap),
     (("overlap", "mode"), _sequence),
+    (("recycle", "mode"), _recycle),
     (("catch_up", "catch_up_window", "catch_up_max"), _catch_up),
     (("breaker", "breaker_causes", "breaker_probe"), _breaker),
     ((*TIME_FIELDS, "jitter"), _within_period("jitter")),

@@ -43,6 +43,7 @@ from procsched.errors import ScheduleConfigError
 if TYPE_CHECKING:
     from procsched.config.words import Complaint, Said
     from procsched.core.outcome import Outcome
+    from procsched.core.recycle import Recycle
 
 _ANY_TIME: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """From where a schedule without a start is tried: does it fire at all?"""
@@ -72,6 +73,8 @@ class ScheduleConfig:
         jitter: Each start is delayed by a random time below it.
         spread: All starts are delayed by one time below it, fixed per job.
         mode: `Sc.PARALLEL` or `Sc.SEQUENTIAL`.
+        recycle: When the worker of a sequence is replaced; None for only when a
+            job has harmed it.
         overlap: When a run of the job is still going: skip, queue, replace or
             parallel; "parallel(3)" for three at the most.
         parallel: Runs at once with overlap="parallel"; None for no cap.
@@ -112,6 +115,7 @@ class ScheduleConfig:
     jitter: Duration | str | None = None
     spread: Duration | str | None = None
     mode: str = Sc.PARALLEL
+    recycle: Recycle | None = None
     overlap: str = Overlap.SKIP
     parallel: int | None = None
     catch_up: str = CatchUp.LATEST
@@ -195,6 +199,7 @@ class ScheduleConfig:
             start_deadline=cast("timedelta | None", self.start_deadline),
             retry=cast("Retry | None", self.retry),
             limits=self.limits or default_limits or Limits(),
+            recycle=self.recycle,
             priority=self.priority,
             breaker=self.breaker,
             breaker_causes=cast("frozenset[Outcome] | None", self.breaker_causes),

@@ -24,6 +24,7 @@ from pydantic import (
 from procsched.config.words import moment
 from procsched.constants import MODES, TIME_UNITS
 from procsched.core.policy import Limits, Retry
+from procsched.core.recycle import read_part
 
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$")]
 Count = Annotated[int, Field(ge=1)]
@@ -131,6 +132,27 @@ class RetryBody(Body):
         return value
 
 
+class RecycleBody(Body):
+    """After what the worker of a sequence is replaced, whichever comes first."""
+
+    runs: Count | None = key(None, "Runs it has served.", 1000)
+    memory_growth: Amount | None = key(
+        None, "Resident memory beyond that after its first run.", "300MiB"
+    )
+    age: Length | None = key(None, "Time from its start.", "12h")
+    jitter: Length | Literal[0] | None = key(
+        None, "Longest random time added to the age; blank: a tenth of it.", "1h"
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _judged_by_recycle(
+        cls, value: Any, _: ValidatorFunctionWrapHandler, info: Any
+    ) -> Any:
+        read_part(value, name=info.field_name)
+        return value
+
+
 class SpanBody(Body):
     """From one moment to another."""
 
@@ -211,6 +233,11 @@ class ScheduleBody(TimesBody):
         "parallel",
         "A process per run, or one worker for the jobs of a schedule.",
         "sequential",
+    )
+    recycle: RecycleBody | None = key(
+        None,
+        "When the worker of a sequence is replaced; blank: when a job has harmed it.",
+        {"runs": 1000, "age": "12h"},
     )
     overlap: SkipValidation[str | None] = key(
         "skip",

@@ -30,6 +30,7 @@ from procsched.core.policy import (
     duration,
     failures,
 )
+from procsched.core.recycle import Recycle
 from procsched.errors import ScheduleConfigError, listed, nearest
 
 if TYPE_CHECKING:
@@ -262,6 +263,15 @@ def _limits(value: object, name: str) -> Limits:
     )
 
 
+def _recycle(value: object, name: str) -> Recycle:
+    if isinstance(value, Recycle):
+        return value
+    raise ScheduleConfigError(
+        f"{name}={value!r} does not say when a worker is replaced",
+        remedy="Write it as in recycle=Recycle(runs=1000, age='12h')",
+    )
+
+
 def _priority(value: Any, name: str) -> int:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if whole and -PRIORITY_LIMIT <= value <= PRIORITY_LIMIT:
@@ -286,6 +296,7 @@ READERS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "jitter": _duration,
     "spread": _duration,
     "mode": _one_of(MODES),
+    "recycle": _recycle,
     "overlap": _overlap,
     "parallel": _count,
     "catch_up": _one_of(tuple(CatchUp)),

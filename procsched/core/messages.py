@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from procsched.core.moment import Moment
     from procsched.core.policy import Limits
+    from procsched.core.recycle import Recycle
     from procsched.core.run import RunRecord
     from procsched.core.schedule import Origin, Schedule
     from procsched.core.trail import Trail
@@ -240,6 +241,7 @@ class StartRun:
     Args:
         code: Names what is run, as the schedule did.
         outlives: It is not ended with its supervisor.
+        recycle: When the worker of its sequence is replaced; None for never.
     """
 
     run_id: str
@@ -250,6 +252,7 @@ class StartRun:
     limits: Limits
     sequence: str | None
     outlives: bool = False
+    recycle: Recycle | None = None
 
 
 @dataclass(frozen=True, slots=True)

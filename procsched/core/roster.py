@@ -196,6 +196,7 @@ class Roster:
                 limits=limits,
                 sequence=run.schedule.sequence,
                 outlives=policy.on_supervisor_loss is SupervisorLoss.FINISH,
+                recycle=run.schedule.policy.recycle,
             )
         )
 

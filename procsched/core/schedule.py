@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from procsched.core.delay import Delay
     from procsched.core.outcome import Outcome
+    from procsched.core.recycle import Recycle
     from procsched.core.triggers import Trigger
 
 
@@ -37,6 +38,7 @@ class Policy:
         start_deadline: How long after its nominal time a run may start;
             None for any time.
         retry: None for no second attempt.
+        recycle: When the worker of a sequence is replaced; None for never.
         priority: Higher starts first when slots are short.
         breaker: Failures in a row that suspend the schedule; None for never.
         breaker_causes: The ways to fail that count; None for all.
@@ -54,6 +56,7 @@ class Policy:
     start_deadline: timedelta | None = None
     retry: Retry | None = None
     limits: Limits = field(default_factory=Limits)
+    recycle: Recycle | None = None
     priority: int = 0
     breaker: int | None = None
     breaker_causes: frozenset[Outcome] | None = None

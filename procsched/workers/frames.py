@@ -60,6 +60,7 @@ def start_frame(
         # A command takes the place of its process, so it has one of its own.
         "persistent": run.sequence is not None and payload.command is None,
         "limits": _limits(run.limits),
+        "recycle": None if run.recycle is None else run.recycle.to_frame(),
         **payload.to_frame(),
     }
 

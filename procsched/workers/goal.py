@@ -32,7 +32,9 @@ from procsched.workers import confinement, preload, rlimits, word
 from procsched.workers.baseline import Baseline, reap_children
 from procsched.workers.channel import Frame, Mailbox, Voice
 from procsched.workers.environment import build_environment
+from procsched.workers.interpreter import streams_are_whole
 from procsched.workers.linux import die_with_parent, open_descriptors
+from procsched.workers.wear import Wear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,19 +127,21 @@ class _never_returning:  # noqa: N801 - reads as what it does
 
 def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
     """Be the worker of a sequence, one run after another."""
-    limits = _WorkersLimits(first["limits"])
+    limits, wear = _WorkersLimits(first["limits"]), Wear()
     spec: Frame | None = first
     while spec is not None:
         # The keeper has killed what the run before left; its zombies are ours.
         reap_children()
         used = _used()
-        said = _attempt(spec, lines, voice, limits.apply)
+        said = _attempt(spec, lines, voice, limits.apply, limits.settle)
         _flush()
-        leaving = limits.put_back()
+        leaving = limits.put_back() or wear.after_run(spec["recycle"])
         said = replace(said, leaving=leaving, usage=_used_since(used))
         if leaving is not None or not _say(lines, voice, said):
             _leave(lines, voice, said)
-        prepare_python(lines.crash)
+        watch_crashes(lines.crash)
+        if not streams_are_whole():
+            prepare_python(lines.crash)
         if (spec := voice.hear()) is not None:
             lines.mailbox.sign()
     _leave(lines, voice, None)
@@ -181,6 +185,10 @@ class _WorkersLimits:
         confinement.place(limits)
         rlimits.apply_softly(limits, held)
 
+    def settle(self) -> None:
+        """Keep what the job's modules have set as they were imported."""
+        self._baseline.settle()
+
     def put_back(self) -> str | None:
         """Undo what the run and its limits changed; return what could not be."""
         if self._refusal is not None:
@@ -222,13 +230,18 @@ def prepare_python(crash: int) -> None:
 
     Done by the keeper for all that it forks, and by a worker after each run.
     """
-    faulthandler.enable(crash)
-    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True)
+    watch_crashes(crash)
     # multiprocessing opens its own at whatever number is free.
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115 - for life
     sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc, assignment]
     sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc, assignment]
     word.reserve_memory()
+
+
+def watch_crashes(crash: int) -> None:
+    """Have faulthandler write into the file that the keeper reads."""
+    faulthandler.enable(crash)
+    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True)
 
 
 def _stream(fd: int) -> TextIO:
@@ -301,6 +314,7 @@ def _attempt(
     lines: Lines,
     voice: Voice,
     apply: Callable[[Frame, dict[str, str]], None],
+    settle: Callable[[], None] = lambda: None,
 ) -> Word:
     """Run the job and return the word of it; nothing the job raises escapes."""
     run = CurrentRun(
@@ -320,6 +334,7 @@ def _attempt(
         _set_environment(spec)
         enter_run(run)
         job = _load(spec)
+        settle()
         voice.say({"kind": "ready"})
     except BaseException as fault:  # noqa: BLE001 - the border of the child's entry
         stop.deaf = True

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from procsched.workers import baseline as baseline_module
 from procsched.workers import goal
 from procsched.workers.baseline import _RUN_VARIABLES, Baseline, reap_children
 from procsched.workers.interpreter import streams_are_whole
@@ -391,6 +392,29 @@ def test_what_cannot_be_put_back_is_a_reason(
     change: Callable[[], object], reason: str | None
 ) -> None:
     assert reason_for(change) == reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda: None, None),
+        (limit_files, None),
+        (open_a_file, "1 descriptors were left open"),
+        (lambda: os.dup2(2, 0), "descriptors that are not the job's were closed"),
+    ],
+)
+def test_an_older_kernel_is_asked_in_more_words(
+    change: Callable[[], object], reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a count of descriptors (before Linux 6.2), or the file of limits."""
+    monkeypatch.setattr(baseline_module, "_count_descriptors", lambda: 0)
+    monkeypatch.setattr(baseline_module, "_open_limits", lambda: None)
+
+    before, _, found, after = through_a_run(
+        change, lambda: resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+
+    assert (found, after) == (reason, before)
 
 
 def test_a_file_that_only_waits_for_the_collector_is_no_reason() -> None:

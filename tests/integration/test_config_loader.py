@@ -22,6 +22,7 @@ from procsched.config.schema import json_schema
 from procsched.config.settings import FileAudit, HttpAudit
 from procsched.constants import Sc
 from procsched.core.policy import LIMIT_NAMES, Limits, Overlap, Retry
+from procsched.core.recycle import Recycle
 from procsched.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -242,6 +243,26 @@ def test_the_error_of_a_file_can_be_sent(write: Write) -> None:
         ("limits: {private_tmp: true, cwd: /tmp/a}", ("DEV.limits: {'private_tmp': "
          "True, 'cwd': '/tmp/a'}: cwd: '/tmp/a' with private_tmp: true, which begins "
          "with an empty /tmp. Write a directory elsewhere, or private_tmp: false.")),
+        ("{mode: sequential, recycle: {runs: 0}}", ("DEV.recycle.runs: 0: runs: 0 is "
+         "not a whole number of at least 1. Write runs: 1 or more.")),
+        ("{mode: sequential, recycle: {age: long}}", ("DEV.recycle.age: 'long': age: "
+         "'long' is not a duration. Write seconds as a number, a timedelta, or a text "
+         "such as '90s', '10m' or '1.5h'.")),
+        ("{mode: sequential, recycle: {memory_growth: x}}",
+         ("DEV.recycle.memory_growth: 'x': memory_growth: 'x' is not a size. Write "
+          "bytes as a whole number above 0, or a text such as '64KiB', '512MiB' or "
+          "'2GB'.")),
+        ("{mode: sequential, recycle: {jitter: 5}}", ("DEV.recycle: {'jitter': 5}: "
+         "jitter: 5 s without age, which is all that it is added to. Write age: '12h' "
+         "with it, or leave `jitter` out.")),
+        ("{mode: sequential, recycle: {}}", ("DEV.recycle: {}: recycle names nothing "
+         "after which a worker is replaced. Write one or more of runs: 1000, "
+         "memory_growth: '300MiB', age: '12h', or leave `recycle` out.")),
+        ("recycle: {runs: 5}", ("DEV.recycle: {'runs': 5}: recycle with mode: "
+         "'parallel', in which each run has a process of its own. Write mode: "
+         "sequential with it, or leave `recycle` out.")),
+        ("{mode: sequential, recycle: 5}", ("DEV.recycle: 5: is not a mapping. Write "
+         "it as in `recycle: {runs: 1000, age: 12h}`.")),
         ("retry: {causes: [succeeded]}", ("DEV.retry.causes: ['succeeded']: causes "
          "names 'succeeded', which is no way for a run to fail. Choose among "
          "'cancelled', 'crashed', 'exited', 'failed', 'limit_exceeded', 'lost', "
@@ -493,6 +514,24 @@ def test_jobs_may_be_a_list_and_a_class_brings_its_own_name(write: Write) -> Non
         "config.yaml:4:7",
         "config.yaml:5:7",
     ]
+
+
+def test_a_job_says_a_part_of_recycle_or_leaves_the_sequence(write: Write) -> None:
+    """With a mode of its own it inherits none, which would contradict it."""
+    write(
+        "DEV:\n  mode: sequential\n  recycle: {runs: 1000, age: 12h}\n  jobs:\n"
+        "    part: {job: 'a:B', recycle: {runs: 5}}\n"
+        "    apart: {job: 'a:B', mode: parallel}\n"
+        "    never: {job: 'a:B', recycle: }\n"
+    )
+
+    jobs = {job.name: job.schedule for job in ConfigLoader.settings().jobs}
+
+    assert {name: each and each.recycle for name, each in jobs.items()} == {
+        "part": Recycle(runs=5, age="12h"),
+        "apart": None,
+        "never": None,
+    }
 
 
 INHERITANCE = """\

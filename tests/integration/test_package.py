@@ -21,6 +21,7 @@ NAMES = [
     "Limits",
     "Outcome",
     "ProcschedError",
+    "Recycle",
     "Retry",
     "Sc",
     "ScheduleConfig",

@@ -13,6 +13,7 @@ from hostile import CommandLike, Hostile, Thoughtful, World, alive, gone
 
 from procsched.core.outcome import Outcome
 from procsched.core.policy import Limits
+from procsched.core.recycle import Recycle
 from procsched.job import CommandJob, Job
 from procsched.workers.payload import Payload
 
@@ -286,3 +287,33 @@ def test_a_run_stopped_before_its_worker_has_read_it(world: World) -> None:
 
     assert (end.outcome, end.reason) == (Outcome.CANCELLED, "at once")
     assert end.seconds < 2
+
+
+def test_a_worker_is_replaced_when_its_runs_are_done(world: World) -> None:
+    """Between two runs: the last one succeeds, and its record says so."""
+    recycle = Recycle(runs=2)
+    ends = [
+        world.run(Hostile("returns", None, n), sequence="one", recycle=recycle)
+        for n in range(4)
+    ]
+
+    assert [end.report.result for end in ends] == [0, 1, 2, 3]
+    flag = "its worker was replaced: 2 runs"
+    assert [end.flags for end in ends] == ["", flag, "", flag]
+    assert ends[0].report.pid == ends[1].report.pid != ends[2].report.pid
+
+
+def test_what_a_module_sets_as_it_is_imported_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is imported once in a worker, and not again for the next run."""
+    source = "import logging, os\nfrom procsched.job import Job\n"
+    source += "logging.basicConfig(level='DEBUG')\nclass It(Job):\n  def goal(self):\n"
+    source += "    return [logging.getLogger().level, os.getpid()]"
+    (world.place / "sets_logging.py").write_text(source)
+    monkeypatch.syspath_prepend(world.place)
+    job = Payload(target="sets_logging:It")
+    first, second = (world.run(job, sequence="one").report.result for _ in range(2))
+
+    assert first == second
+    assert first[0] == 10

@@ -35,6 +35,7 @@ from procsched.core.messages import (
     WorkerStarted,
 )
 from procsched.core.plan import Plan
+from procsched.core.recycle import Recycle
 from procsched.core.run import Reason, RunState, Usage
 from procsched.core.triggers import Between, Once
 from procsched.core.verdict import Report
@@ -172,6 +173,15 @@ def test_the_jobs_of_a_sequence_take_turns_in_the_order_they_were_added() -> Non
         (3840.0, "start", "c"),
     ]
     assert {each.sequence for each in line.starts} == {"line"}
+
+
+def test_a_start_says_when_the_worker_of_its_sequence_is_replaced() -> None:
+    recycle = Recycle(runs=1000)
+    line = world(schedule(sequence="line", recycle=recycle))
+
+    line.live(MINUTES_10)
+
+    assert [each.recycle for each in line.starts] == [recycle]
 
 
 def test_never_more_runs_than_slots_and_higher_priority_goes_first() -> None:

@@ -15,6 +15,7 @@ from procsched.constants import Sc
 from procsched.core.delay import Delay
 from procsched.core.exclusion import Span
 from procsched.core.policy import CatchUp, Limits, Overlap, Retry
+from procsched.core.recycle import Recycle
 from procsched.core.triggers import Daily, Interval
 from procsched.errors import ScheduleConfigError
 
@@ -569,6 +570,20 @@ POLICIES = [
         ),
     ),
     (
+        {"recycle": 1000, "mode": "sequential"},
+        (
+            "recycle=1000 does not say when a worker is replaced. Write it as in "
+            "recycle=Recycle(runs=1000, age='12h')."
+        ),
+    ),
+    (
+        {"recycle": Recycle(runs=9)},
+        (
+            "recycle with mode='parallel', in which each run has a process of its own. "
+            "Write mode=Sc.SEQUENTIAL with it, or leave `recycle` out."
+        ),
+    ),
+    (
         {"retry": -1},
         "retry=-1 is not a whole number of at least 0. Write retry=0 or more.",
     ),
@@ -912,6 +927,14 @@ def test_policy_and_delay_are_for_the_core() -> None:
     ).limits == Limits(wall=9)
     assert schedule.delay("job") == Delay(spread=timedelta(minutes=5), key="job")
     assert replace(schedule, spread=None).delay("job") is None
+
+
+def test_a_sequence_tells_the_core_when_its_worker_is_replaced() -> None:
+    recycle = Recycle(runs=1000, age="12h")
+    schedule = ScheduleConfig(time_unit="hour", mode="sequential", recycle=recycle)
+
+    assert schedule.policy().recycle == recycle
+    assert ScheduleConfig(time_unit="hour").policy().recycle is None
 
 
 @pytest.mark.parametrize(
