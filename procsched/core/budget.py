@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from procsched.core.policy import Limits
 
-REMEDY: Final = "Lower the limit of the job, or raise `memory_budget`"
+REMEDY: Final = "Lower this limit, or raise `memory_budget`"
 """For whoever asks for more than there ever is."""
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
@@ -43,22 +43,16 @@ def reserved_bytes(limits: Limits) -> int:
     return limits.bytes("memory") or 0
 
 
-def beyond(limits: Limits | None, budget_bytes: int | None) -> str | None:
-    """Return the rule that a job breaks which could never start; None if it can.
+def beyond(asked_bytes: int, budget_bytes: int | None) -> str | None:
+    """Return what is wrong with a memory limit that never fits; None if it does.
 
     Args:
-        limits: The job's; None for none.
         budget_bytes: None for no budget.
     """
-    if limits is None or budget_bytes is None:
+    if budget_bytes is None or asked_bytes <= budget_bytes:
         return None
-    asked = reserved_bytes(limits)
-    if asked <= budget_bytes:
-        return None
-    return (
-        f"its memory limit of {in_words(asked)} is more than the memory_budget of "
-        f"{in_words(budget_bytes)}, so it could never start"
-    )
+    total = in_words(budget_bytes)
+    return f"is more than the memory_budget of {total}, so no run could ever start"
 
 
 def in_words(size_bytes: float) -> str:

@@ -30,9 +30,6 @@ FRESH_SECONDS: Final = 2.0
 """How long a reading of the pressure counts: the kernel makes a new one every two
 seconds (PSI_FREQ in kernel/sched/psi.c)."""
 
-NOTICEABLE_SECONDS: Final = 0.05
-"""A wait that is flagged; a shorter one would be flagged as 0.0 s."""
-
 
 class Obstacle(StrEnum):
     """What the first at the host's door waits for."""
@@ -150,11 +147,11 @@ class Gate:
         if before is None:
             return ()
         self._stop_watches(now)
-        waits = {each: self._seconds[each] - before[each] for each in before}
+        waits = {each: round(self._seconds[each] - before[each], 3) for each in before}
         return tuple(
-            f"waited {seconds:.1f} s for {each}"
+            f"waited {seconds:g} s for {each}"
             for each, seconds in waits.items()
-            if seconds >= NOTICEABLE_SECONDS
+            if seconds
         )
 
     def why(self, place: Place) -> str:

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, assert_never
 
 from procsched.core.agenda import Agenda
-from procsched.core.budget import REMEDY, Capacity, beyond
+from procsched.core.budget import REMEDY, Capacity, beyond, in_words, reserved_bytes
 from procsched.core.entry import Entry, JobRecord
 from procsched.core.messages import (
     Answer,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from procsched.core.moment import Moment
+    from procsched.core.schedule import Schedule
 
 STEP: Final = timedelta(seconds=2)
 """A wall clock this far from where the monotonic one puts it was set; below, it is
@@ -262,13 +263,20 @@ class Plan:
                 f"a job named {job!r} is already scheduled",
                 remedy="Give this one another name(), or cancel_job the first",
             )
-        rule = beyond(request.schedule.policy.limits, self._capacity.memory_bytes)
-        if rule is not None:
-            raise JobError(f"job {job!r} cannot be scheduled: {rule}", remedy=REMEDY)
+        self._refuse_beyond_budget(request.schedule)
         if request.run_continuous is not None:
             self._agenda.set_continuous(request.run_continuous, request.at)
         self._agenda.add(request.schedule, request.at)
         return job
+
+    def _refuse_beyond_budget(self, schedule: Schedule) -> None:
+        asked = reserved_bytes(schedule.policy.limits)
+        rule = beyond(asked, self._capacity.memory_bytes)
+        if rule is not None:
+            raise JobError(
+                f"job {schedule.job!r}: its memory limit of {in_words(asked)} {rule}",
+                remedy=REMEDY,
+            )
 
     def _cancel(self, request: CancelRequested) -> None:
         entry = self._entry(request.job)
