@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procsched.admission import check_name
+from procsched.core.budget import beyond, in_words, reserved_bytes
 from procsched.core.policy import Limits
 from procsched.errors import ConfigError, JobError
 from procsched.job import CommandJob
@@ -48,6 +49,7 @@ def payloads_of(settings: Settings, taken: Collection[str] = ()) -> list[Declare
         finding = None if said.target is None else next(findings)
         try:
             made = _declared(said, finding)
+            _check_memory(made, settings)
             if made.name in names:
                 raise _fault(said, "name", made.name, "is taken by another job")
         except ConfigError as fault:
@@ -79,6 +81,25 @@ def _declared(said: JobDeclaration, finding: Finding | None) -> Declared:
     payload = Payload(target=said.target, arguments=said.arguments)
     name = _named(said, said.name or finding.name)
     return Declared(name, payload, said, limits)
+
+
+def _check_memory(made: Declared, settings: Settings) -> None:
+    """Refuse a class's own memory limit that never fits in the budget.
+
+    What the file itself says has been judged with the file.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    schedule = made.declaration.schedule or settings.schedule
+    if made.limits is None or schedule.limits is not None:
+        return
+    asked = reserved_bytes(made.limits)
+    rule = beyond(asked, settings.budget_bytes)
+    if rule is not None:
+        whose = f"the memory limit of its class, {in_words(asked)}, {rule}"
+        target = made.declaration.target
+        raise _fault(made.declaration, "job", target, whose)
 
 
 def _named(said: JobDeclaration, name: str | None) -> str:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from procsched.audit.outlet import central
 from procsched.core.ending import settled, trail_of_end
 from procsched.loans import lend
+from procsched.pressure import PLACE as PRESSURE
+from procsched.pressure import PressureGauge
 from procsched.store.directory import StateDirectory
 from procsched.store.history import (
     Remembered,
@@ -61,6 +63,7 @@ class Engine:
     Raises:
         StateDirectoryError: If the state directory cannot be used.
         AuditError: If an audit agent of the settings cannot be made.
+        SchedulerError: If this host does not tell the pressure they name.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Engine:
         inbox: Inbox,
     ) -> None:
         place = state_dir or settings.state_dir or self._private_place()
+        gauge = _gauge(settings)
         with ExitStack() as parts:
             directory = StateDirectory(Path(place).absolute())
             parts.callback(directory.release)
@@ -103,6 +107,7 @@ class Engine:
                 audit=auditor,
                 history=history,
                 inbox=inbox,
+                gauge=gauge,
             )
             parts.callback(self._supervisor.close)
             self._forked = (directory.forked, inbox.forked, self._pool.forked)
@@ -175,6 +180,12 @@ def _take_in(
             auditor.record(trail_of_end(record, left.ended_at))
         # Last: whoever is killed before has it taken in once more, as the same.
         left.path.unlink()
+
+
+def _gauge(settings: Settings) -> PressureGauge | None:
+    if settings.pressure is None:
+        return None
+    return PressureGauge(settings.pressure.thresholds(), PRESSURE)
 
 
 def _remove(place: str, pid: int) -> None:

@@ -83,6 +83,8 @@ class Scheduler:
         self._plan = Plan(
             run_prefix=_new_prefix(),
             slots=self._settings.max_parallel or processors(),
+            memory_bytes=self._settings.budget_bytes,
+            senses_pressure=self._settings.pressure is not None,
             ends_when_idle=not separate_thread,
         )
         self._life = Life(self._plan, clock=self._clock, in_thread=separate_thread)
@@ -111,7 +113,8 @@ class Scheduler:
             The job's identifier, which is its name.
 
         Raises:
-            JobError: If it is no job, or cannot be sent to a child.
+            JobError: If it is no job, cannot be sent to a child, or its memory limit
+                is more than the memory budget.
             DuplicateJobError: If its name is taken.
             ScheduleConfigError: If the schedule is none.
             SchedulerError: If the scheduler is shutting down or has ended.
@@ -298,7 +301,8 @@ class Scheduler:
         thread mode it returns when the loop is ready.
 
         Raises:
-            SchedulerError: If it was called before, or there is nothing to do.
+            SchedulerError: If it was called before, there is nothing to do, or this
+                host does not tell the pressure that the settings name.
             StateDirectoryError: If the state directory cannot be used.
             AuditError: If an audit agent of the settings cannot be made.
         """

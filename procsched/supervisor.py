@@ -26,9 +26,11 @@ from procsched.core.messages import (
     Event,
     KillRun,
     LoopStarted,
+    PressureSensed,
     RecordOrigin,
     RecordRun,
     ReloadCode,
+    SensePressure,
     StartRun,
     StopRun,
     WorkerEnded,
@@ -54,6 +56,7 @@ Deed = (
     | StopRun
     | KillRun
     | AbandonRun
+    | SensePressure
     | ReloadCode
     | WriteTrail
     | Answer
@@ -115,6 +118,13 @@ class History(Protocol):
 
     def remember(self, job: str, origin: Origin | None) -> None:
         """Keep a schedule beyond a restart; forget the job's without an origin."""
+
+
+class Gauge(Protocol):
+    """What tells how hard the host is pressed."""
+
+    def over(self) -> tuple[str, ...]:
+        """Return the thresholds that are exceeded, each in words; at once."""
 
 
 class Inbox:
@@ -190,9 +200,10 @@ class Supervisor:
 
     Args:
         inbox: Events from other threads; the answers go back through it.
+        gauge: None where the plan senses no pressure.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part it joins
         self,
         plan: Plan,
         *,
@@ -201,6 +212,7 @@ class Supervisor:
         audit: Audit,
         history: History,
         inbox: Inbox,
+        gauge: Gauge | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
@@ -208,6 +220,7 @@ class Supervisor:
         self._audit = audit
         self._history = history
         self._inbox = inbox
+        self._gauge = gauge
         self._watch = Watch(clock, inbox, hands, alarm=make_alarm())
         self._starting: dict[str, str] = {}
         self._open: set[str] = set()
@@ -274,6 +287,9 @@ class Supervisor:
                 self._hands.kill(run_id, cause, text)
             case AbandonRun(run_id):
                 self._hands.abandon(run_id)
+            case SensePressure():
+                over = () if self._gauge is None else self._gauge.over()
+                self._inbox.put(PressureSensed(self._clock.now(), over))
             case ReloadCode():
                 self._hands.reload()
             case WriteTrail():

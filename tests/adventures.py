@@ -52,6 +52,7 @@ ENDS: Final = (
     Report(),
 )
 NOT_STARTED: Final = Report(verdict="start_failed", verdict_text="no process left")
+GIB: Final = 2**30
 PATIENCE: Final = timedelta(minutes=5)
 
 
@@ -102,12 +103,18 @@ class Adventure:
         self._rng = rng
         self._number = 0
         self._moody = type("Moody", (Moody,), {"rng": rng})
-        self.checker = Checker(slots)
+        self._budget = rng.choice((None, 4 * GIB))
+        self.checker = Checker(slots, self._budget)
         # Off the full second, as any real clock: a run by hand at noon sharp, and
         # the clock set back, would share its name with the firing at noon.
         clock = FakeClock(NOON + timedelta(microseconds=123_457))
         self.world = WatchedWorld(
-            self.checker, slots=slots, fate=self._fate, clock=clock
+            self.checker,
+            slots=slots,
+            fate=self._fate,
+            clock=clock,
+            memory_bytes=self._budget,
+            senses_pressure=rng.random() < 0.5,
         )
 
     @property
@@ -148,6 +155,8 @@ class Adventure:
                 **truth,  # type: ignore[arg-type]
                 at_once=policy.parallel if policy.overlap == "parallel" else 1,
                 sequence=sequence,
+                memory=policy.limits.bytes("memory") or 0,
+                priority=policy.priority,
                 catch_up=policy.catch_up,
                 catch_up_window=policy.catch_up_window,
                 catch_up_max=policy.catch_up_max,
@@ -210,6 +219,10 @@ class Adventure:
         more = (rng.random() < 0.5,) if kind is CancelRequested else ()
         self._try(kind, job, *more)
 
+    def press(self, rng: Random) -> None:
+        """Put the host under pressure, or relieve it."""
+        self.world.pressure = ("io 99 % over 50 %",) if rng.random() < 0.6 else ()
+
     def cancel(self, rng: Random) -> None:
         self.ask(rng, CancelRequested)
 
@@ -256,6 +269,7 @@ ACTS: Final = (
     (Adventure.oversleep, 3),
     (Adventure.suspend, 1),
     (Adventure.set_clock, 2),
+    (Adventure.press, 2),
     (Adventure.cancel, 1),
     (Adventure.pause, 2),
     (Adventure.resume, 3),
@@ -307,9 +321,11 @@ def random_policy(rng: Random) -> Policy:
         start_deadline=rng.choice((None, None, None, timedelta(seconds=90))),
         retry=retry,
         limits=Limits(
-            wall=rng.choice((None, 5, 600)), grace=rng.choice((0, 1, 10, 100))
+            wall=rng.choice((None, 5, 600)),
+            grace=rng.choice((0, 1, 10, 100)),
+            memory=rng.choice((None, None, GIB, 2 * GIB, 3 * GIB, 4 * GIB)),
         ),
-        priority=rng.choice((0, 0, 5)),
+        priority=rng.choice((0, 0, 5, -5)),
         breaker=breaker,
         breaker_probe=rng.choice((None, timedelta(minutes=10))) if breaker else None,
     )

@@ -3,8 +3,8 @@
 The checker sees what the world told the plan and what the plan answered.  It
 knows the schedules as arithmetic of its own, adds up which nominal times came,
 and refuses a history in which one has no outcome, or two; in which a run starts
-early, twice, beside its own kind or without a slot; in which a retry vanishes; or
-in which something could have gone on and did not.
+early, twice, beside its own kind, without a slot or beyond the memory budget; in
+which a retry vanishes; or in which something could have gone on and did not.
 
 After Jepsen's checker for Chronos, but stricter: a run names its nominal time, so
 runs that belong to none fail, too.
@@ -13,21 +13,22 @@ runs that belong to none fail, too.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from truth import SLACK, Truth
+from door import Door
+from truth import SLACK, ZERO, Book
 
 from procsched.core import messages as told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from truth import Truth
+
     from procsched.core.moment import Moment
     from procsched.core.run import RunRecord
 
-ZERO: Final = timedelta(0)
 STEP: Final = timedelta(seconds=2)
 NEVER_RAN: Final = frozenset({"skipped", "missed", "coalesced"})
 FORCE: Final = 2.0 + 10.0 + 0.001
@@ -40,46 +41,20 @@ class BrokenPromiseError(AssertionError):
     """A history that breaks a promise."""
 
 
-@dataclass(slots=True)
-class Book:
-    """What is known of one job.
-
-    Attributes:
-        pending: Numbers of the nominal times that came and have no outcome.
-        decided: Numbers of those that have one.
-        void: Numbers of those that came while nothing was promised; a clock that
-            is set back may bring them again, to one outcome or to none.
-        shift: How far the clock was set since it was added.
-        ended: When the last run did, on an unshifted clock.
-        base: What the next time after the end may count from at the latest.
-    """
-
-    truth: Truth
-    promising: bool
-    ended: datetime
-    base: datetime
-    pending: set[int] = field(default_factory=set)
-    decided: set[int] = field(default_factory=set)
-    void: set[int] = field(default_factory=set)
-    shift: timedelta = ZERO
-    held: set[str] = field(default_factory=set)
-    fired: bool = False
-
-
 class Checker:
     """Watches a world; raises at the first breach.
 
     Args:
         slots: Runs at once.
+        budget: Bytes that they may reserve together; None for any sum.
     """
 
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
+    def __init__(self, slots: int, budget: int | None = None) -> None:
         self.truths: dict[str, Truth] = {}
         self.books: dict[str, Book] = {}
         self.counts: Counter[str] = Counter()
         self.runs: dict[str, RunRecord] = {}
-        self.alive: dict[str, tuple[str, str | None]] = {}
+        self.alive: dict[str, tuple[str, Truth]] = {}
         self.waiting: dict[str, tuple[str, Truth]] = {}
         self.retries: dict[str, RunRecord] = {}
         self.begun = self.continuous = self.closing = False
@@ -92,6 +67,8 @@ class Checker:
         self._closed_at: float | None = None
         self._forced_at: float | None = None
         self._due_at: dict[str, float] = {}
+        self._door = Door(slots, budget, self.alive, self.waiting)
+        self._told_to_wait: set[str] = set()
 
     def watch(self, at: Moment, what: Any) -> None:
         """Take note of an event or a command."""
@@ -188,6 +165,15 @@ class Checker:
         self.counts[type(what).__name__] += 1
 
     _ClockStepped = _WorkerStarted = _RecordOrigin = _note
+
+    def _SensePressure(self, _at: Moment, _command: Any) -> None:  # noqa: N802
+        low = any(truth.priority < 0 for _, truth in self.waiting.values())
+        require(low, "a look at the pressure for nobody")
+        # Until the answer nobody of low priority is late.
+        self._door.pressed = True
+
+    def _PressureSensed(self, _at: Moment, event: told.PressureSensed) -> None:  # noqa: N802
+        self._door.pressed = bool(event.over)
 
     def _WorkerEnded(self, at: Moment, event: told.WorkerEnded) -> None:  # noqa: N802
         late = self._forced_at is not None and at.monotonic > self._forced_at + FORCE
@@ -296,12 +282,13 @@ class Checker:
         in_time = waited <= (truth.start_deadline or waited) + SLACK
         require(in_time, f"{order} after its start deadline")
         require(order.run_id not in self.alive, f"{order} twice")
-        self.alive[order.run_id] = (job, truth.sequence)
-        require(len(self.alive) <= self.slots, f"{order} has no slot")
-        beside = sum(each == job for each, _ in self.alive.values())
-        require(truth.at_once is None or beside <= truth.at_once, f"{order} overlaps")
-        turns = sum(each == truth.sequence for _, each in self.alive.values())
-        require(truth.sequence is None or turns == 1, f"{order} out of turn")
+        breach = next(self._door.breaches(job, truth), "")
+        require(not breach, f"{order} {breach}")
+        flagged = any("waited" in flag for flag in self.runs[order.run_id].flags)
+        told_so = order.run_id in self._told_to_wait
+        require(told_so or not flagged, f"{order} waited and nobody was told")
+        self.counts["waits"] += told_so
+        self.alive[order.run_id] = (job, truth)
         self.counts["starts"] += 1
 
     def _StopRun(self, _at: Moment, order: told.StopRun) -> None:  # noqa: N802
@@ -313,6 +300,11 @@ class Checker:
         trail = command.trail
         book = self.books.get(trail.job or "")
         match trail.operation, trail.status:
+            case "run.waiting", "memory" | "pressure":
+                run_id = trail.run_id or ""
+                require(run_id in self.waiting, f"{run_id} does not wait")
+                require(run_id not in self._told_to_wait, f"{run_id} waits twice")
+                self._told_to_wait.add(run_id)
             case "run.retry", "dropped":
                 run = self.runs[trail.run_id or ""]
                 self.retries.pop(run.job + str(run.nominal_time), None)
@@ -356,7 +348,9 @@ class Checker:
             # Twice: for a request, and for what came due since.
             require(count <= 2 * most, f"a storm of {count} runs of {job}")
         self._batch.clear()
-        self._no_idle_slot()
+        idler = next(self._door.idlers(), None)
+        free = self.begun and idler is not None
+        require(not free, f"{idler} waits beside a free slot")
 
     def _settle(self, job: str, book: Book, at: Moment, *, held: bool) -> None:
         now = at.wall - book.shift
@@ -372,16 +366,6 @@ class Checker:
             if self.runs[run_id].job == job:
                 yield self.runs[run_id]
         yield from (each for each in self.retries.values() if each.job == job)
-
-    def _no_idle_slot(self) -> None:
-        if len(self.alive) >= self.slots or not self.begun:
-            return
-        jobs = Counter(job for job, _ in self.alive.values())
-        turns = {sequence for _, sequence in self.alive.values()}
-        for run_id, (job, truth) in self.waiting.items():
-            full = truth.at_once is not None and jobs[job] >= truth.at_once
-            turn = truth.sequence is not None and truth.sequence in turns
-            require(full or turn, f"{run_id} of {job} waits beside a free slot")
 
     def finished(self) -> None:
         """Look whether nothing is left over."""

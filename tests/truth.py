@@ -1,17 +1,18 @@
-"""Schedules as arithmetic: which nominal times there are, without the core.
+"""Schedules as arithmetic: which nominal times there are, and what became of them.
 
 Imports nothing of ours, so that a fault of the core cannot be a fault of its judge.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ZERO: Final = timedelta(0)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLACK: Final = timedelta(milliseconds=1)
 """What is due may be undecided for so long: rounding, not a sleep."""
@@ -28,6 +29,7 @@ class Truth:
         once: The only nominal time.
         follows_end: The step counts from the end of the last run.
         at_once: Runs of the job at once; None for any number.
+        memory: Bytes that a run reserves.
     """
 
     step: timedelta = timedelta(minutes=1)
@@ -36,6 +38,8 @@ class Truth:
     follows_end: bool = False
     at_once: int | None = 1
     sequence: str | None = None
+    memory: int = 0
+    priority: int = 0
     catch_up: str = "latest"
     catch_up_window: timedelta = timedelta(days=1)
     catch_up_max: int = 10
@@ -70,3 +74,29 @@ class Truth:
         distance = time - (self.anchor or EPOCH)
         number = (distance + self.step / 2) // self.step
         return number if abs(distance - number * self.step) < SLACK else None
+
+
+@dataclass(slots=True)
+class Book:
+    """What is known of one job.
+
+    Attributes:
+        pending: Numbers of the nominal times that came and have no outcome.
+        decided: Numbers of those that have one.
+        void: Numbers of those that came while nothing was promised; a clock that
+            is set back may bring them again, to one outcome or to none.
+        shift: How far the clock was set since it was added.
+        ended: When the last run did, on an unshifted clock.
+        base: What the next time after the end may count from at the latest.
+    """
+
+    truth: Truth
+    promising: bool
+    ended: datetime
+    base: datetime
+    pending: set[int] = field(default_factory=set)
+    decided: set[int] = field(default_factory=set)
+    void: set[int] = field(default_factory=set)
+    shift: timedelta = ZERO
+    held: set[str] = field(default_factory=set)
+    fired: bool = False

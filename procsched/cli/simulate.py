@@ -70,7 +70,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     schedules = _schedules(settings, since)
     lasts = _durations(settings, [each.job for each in schedules], durations)
     slots = settings.max_parallel or processors()
-    simulator = Simulator(slots, lambda job: lasts[job])
+    simulator = Simulator(
+        slots, lambda job: lasts[job], memory_bytes=settings.budget_bytes
+    )
     found = simulator.live(schedules, since.astimezone(UTC), until.astimezone(UTC))
     if as_json:
         for record in found.records:

@@ -3,18 +3,19 @@
 This tree of models is the only list of keys: pydantic judges a file by it, and
 writes the schema by which editors complete and check it.
 
-Imports: core.policy, config.schedule_keys, pydantic.
+Imports: core.policy, config.schedule_keys, config.settings, pydantic.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     Field,
     SkipValidation,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
 
 from procsched.config.schedule_keys import (
@@ -25,7 +26,10 @@ from procsched.config.schedule_keys import (
     ScheduleBody,
     key,
 )
+from procsched.config.settings import Pressure
 from procsched.core.policy import duration, size_in_bytes
+
+Percent = Annotated[float, Field(ge=0, lt=100)]
 
 
 class JobBody(ScheduleBody):
@@ -99,6 +103,26 @@ class AuditBody(Body):
     )
 
 
+class PressureBody(Body):
+    """How hard the host may be pressed before runs of priority below 0 wait."""
+
+    cpu: Percent | None = key(None, "Percent of time a task waits for a CPU.", 80)
+    memory: Percent | None = key(None, "Percent of time one waits for memory.", 10)
+    io: Percent | None = key(None, "Percent of time one waits for a disk.", 50)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _percent(cls, value: Any, _: ValidatorFunctionWrapHandler, info: Any) -> Any:
+        if value is not None:
+            Pressure(**{info.field_name: value})
+        return value
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        Pressure(**self.model_dump())
+        return self
+
+
 class SectionBody(ScheduleBody):
     """One environment; its schedule is for jobs that say nothing else."""
 
@@ -107,6 +131,12 @@ class SectionBody(ScheduleBody):
     )
     max_parallel: Count | None = key(
         None, "Runs at once on this host; blank for its number of CPUs.", 4
+    )
+    memory_budget: Amount | None = key(
+        None, "What runs may reserve together by their memory limits.", "4GiB"
+    )
+    pressure: PressureBody | None = key(
+        None, "Above which runs of priority below 0 wait.", {"cpu": 80}
     )
     state_dir: Annotated[str, Field(min_length=1)] | None = key(
         None, "Directory of history, logs and trail.", ".procsched"
@@ -121,6 +151,13 @@ class SectionBody(ScheduleBody):
     jobs: SkipValidation[dict[str, JobBody] | list[JobBody] | None] = key(
         None, "Name to job, or a list of jobs with their names."
     )
+
+    @field_validator("memory_budget", mode="wrap")
+    @classmethod
+    def _size(cls, value: Any, _: ValidatorFunctionWrapHandler, info: Any) -> Any:
+        if value is not None:
+            size_in_bytes(value, name=info.field_name)
+        return value
 
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -20,8 +20,10 @@ from procsched.config.settings import (
     FileAudit,
     HttpAudit,
     JobDeclaration,
+    Pressure,
     Settings,
 )
+from procsched.core.budget import REMEDY, beyond
 from procsched.core.policy import duration, size_in_bytes
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Section:
     faults: list[Fault] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
     _shared: dict[ScheduleConfig, ScheduleConfig] = field(default_factory=dict)
+    _budget_bytes: int | None = None
 
     def settings(self) -> Settings | None:
         """Return what the section means; None when `faults` says why not."""
@@ -77,7 +80,12 @@ class Section:
             )
             return None
         body = _spelled_out(body)
-        words = Words.of(body, self._shape(SectionBody, path, body))
+        bad = self._shape(SectionBody, path, body)
+        budget = None if "memory_budget" in bad else body.get("memory_budget")
+        if budget is not None:
+            self._budget_bytes = size_in_bytes(budget, name="memory_budget")
+        words = Words.of(body, bad)
+        self._check_memory(words, path)
         # Said by nobody, inherited by all: the time of the built-in default.
         timeless = not words.names_time
         if timeless:
@@ -106,6 +114,8 @@ class Section:
             jobs=jobs,
             state_dir=Path(body["state_dir"]) if body.get("state_dir") else None,
             max_parallel=body.get("max_parallel"),
+            memory_budget=self._budget_bytes,
+            pressure=Pressure(**body["pressure"]) if body.get("pressure") else None,
             echo_output=True if echo is None else echo,
             start_method=body.get("start_method") or "forkserver",
             audit=_audit(body.get("audit") or {}),
@@ -175,6 +185,7 @@ class Section:
         name = body.get("name") if name is None and "name" not in bad else name
         self._check_kind(body, path, named=name is not None or "name" in bad)
         own = Words.of(body, bad)
+        self._check_memory(own, path)
         schedule = None
         if own.said or own.unreadable:
             schedule, faults = own.within(section).schedule(self.document, path)
@@ -193,6 +204,15 @@ class Section:
             cwd=body.get("cwd"),
             schedule=schedule,
         )
+
+    def _check_memory(self, own: Words, path: KeyPath) -> None:
+        """Refuse a memory limit that never fits in the budget."""
+        memory = (own.said.get("limits") or {}).get("memory")
+        if memory is None:
+            return
+        rule = beyond(size_in_bytes(memory, name="memory"), self._budget_bytes)
+        if rule is not None:
+            self._fault((*path, "limits", "memory"), memory, rule, REMEDY)
 
     def _check_kind(self, body: dict[str, Any], path: KeyPath, *, named: bool) -> None:
         """Refuse a job that is no program and no class, or both."""

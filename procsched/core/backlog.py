@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from procsched.core.outcome import Outcome
 from procsched.core.policy import CatchUp
+from procsched.core.run import Reason
 from procsched.core.triggers import Interval
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from procsched.core.moment import Moment
     from procsched.core.schedule import Schedule
     from procsched.core.triggers import Trigger
 
@@ -74,6 +76,23 @@ def start_of(schedule: Schedule, nominal: datetime) -> datetime:
     """Return when a run of a nominal time may start: its delay is on purpose."""
     delay = schedule.delay
     return nominal if delay is None else nominal + delay.of(nominal)
+
+
+def start_by(
+    schedule: Schedule, nominal: datetime, why: Reason, now: Moment
+) -> float | None:
+    """Return when it is too late to start a run, on the monotonic clock.
+
+    Counted from when its start was meant to be: jitter and spread are no delay,
+    and a retry or a run by hand was not due any earlier than now.
+    """
+    deadline = schedule.policy.start_deadline
+    if deadline is None:
+        return None
+    late = timedelta(0)
+    if why in (Reason.SCHEDULE, Reason.CATCH_UP):
+        late = now.wall - start_of(schedule, nominal)
+    return now.monotonic + (deadline - late).total_seconds()
 
 
 def settle(schedule: Schedule, due: datetime, now: datetime) -> Come:

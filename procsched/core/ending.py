@@ -40,7 +40,7 @@ def settled(record: RunRecord, report: Report, at: datetime) -> RunRecord:
         output_tail=report.output_tail,
         enforced_by=report.enforced_by,
         leftovers=report.leftovers,
-        flags=report.flags,
+        flags=(*record.flags, *report.flags),
     )
 
 

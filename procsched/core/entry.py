@@ -102,6 +102,7 @@ class JobRecord:
         suspended: Why it suspended itself; None if it did not.
         running: Ids of its runs that have a process.
         waiting: Ids of its runs that wait for one.
+        waiting_for: What each of these waits for, in words and in the same order.
     """
 
     job: str
@@ -111,3 +112,4 @@ class JobRecord:
     suspended: str | None
     running: tuple[str, ...]
     waiting: tuple[str, ...]
+    waiting_for: tuple[str, ...]

@@ -190,6 +190,18 @@ class ClockStepped:
 
 
 @dataclass(frozen=True, slots=True)
+class PressureSensed:
+    """How hard the host is pressed, as `SensePressure` asked.
+
+    Args:
+        over: The thresholds that are exceeded, each in words; empty for none.
+    """
+
+    at: Moment
+    over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadRequested:
     """Runs from now on shall have the jobs' code as it is now."""
 
@@ -216,6 +228,7 @@ Event = (
     | WorkerStarted
     | WorkerEnded
     | ClockStepped
+    | PressureSensed
 )
 
 
@@ -287,6 +300,11 @@ class AbandonRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SensePressure:
+    """Tell how hard the host is pressed, by a `PressureSensed`, at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadCode:
     """Have runs from now on read their code anew."""
 
@@ -314,6 +332,7 @@ Command = (
     | StopRun
     | KillRun
     | AbandonRun
+    | SensePressure
     | ReloadCode
     | WriteTrail
     | Answer

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, assert_never
 
 from procsched.core.agenda import Agenda
+from procsched.core.budget import REMEDY, Capacity, beyond, in_words, reserved_bytes
 from procsched.core.entry import Entry, JobRecord
 from procsched.core.messages import (
     Answer,
@@ -27,6 +28,7 @@ from procsched.core.messages import (
     Event,
     LoopStarted,
     PauseRequested,
+    PressureSensed,
     Question,
     ReloadCode,
     ReloadRequested,
@@ -44,6 +46,7 @@ from procsched.core.messages import (
 from procsched.core.roster import Roster
 from procsched.errors import (
     DuplicateJobError,
+    JobError,
     ProcschedError,
     SchedulerError,
     UnknownJobError,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from procsched.core.moment import Moment
+    from procsched.core.schedule import Schedule
 
 STEP: Final = timedelta(seconds=2)
 """A wall clock this far from where the monotonic one puts it was set; below, it is
@@ -74,15 +78,27 @@ class Plan:
         run_prefix: Begins every run id; unique among the schedulers that
             share a history.
         slots: Runs at once, at least 1.
+        memory_bytes: What runs may reserve together; None for no budget.
+        senses_pressure: Whether runs of low priority wait while the host is under
+            pressure, for which it asks with `SensePressure`.
         ends_when_idle: Finish when no schedule can fire again, even if jobs
             run continuously: nobody is left who could add one.
     """
 
     def __init__(
-        self, *, run_prefix: str, slots: int, ends_when_idle: bool = True
+        self,
+        *,
+        run_prefix: str,
+        slots: int,
+        memory_bytes: int | None = None,
+        senses_pressure: bool = False,
+        ends_when_idle: bool = True,
     ) -> None:
         self._out: list[Command] = []
-        self._roster = Roster(self._out, prefix=run_prefix, slots=slots)
+        self._capacity = Capacity(
+            slots=slots, memory_bytes=memory_bytes, senses_pressure=senses_pressure
+        )
+        self._roster = Roster(self._out, prefix=run_prefix, capacity=self._capacity)
         self._agenda = Agenda(self._out, self._roster)
         self._ends_when_idle = ends_when_idle
         self._started = False
@@ -130,6 +146,8 @@ class Plan:
                 self._roster.started(event)
             case WorkerEnded():
                 self._roster.ended(event)
+            case PressureSensed():
+                self._roster.sensed(event)
             case ShutdownRequested():
                 self._shut_down(event)
             case ScheduleRecalled():
@@ -245,10 +263,20 @@ class Plan:
                 f"a job named {job!r} is already scheduled",
                 remedy="Give this one another name(), or cancel_job the first",
             )
+        self._refuse_beyond_budget(request.schedule)
         if request.run_continuous is not None:
             self._agenda.set_continuous(request.run_continuous, request.at)
         self._agenda.add(request.schedule, request.at)
         return job
+
+    def _refuse_beyond_budget(self, schedule: Schedule) -> None:
+        asked = reserved_bytes(schedule.policy.limits)
+        rule = beyond(asked, self._capacity.memory_bytes)
+        if rule is not None:
+            raise JobError(
+                f"job {schedule.job!r}: its memory limit of {in_words(asked)} {rule}",
+                remedy=REMEDY,
+            )
 
     def _cancel(self, request: CancelRequested) -> None:
         entry = self._entry(request.job)
@@ -288,6 +316,7 @@ class Plan:
             suspended=entry.suspended,
             running=tuple(id_ for id_ in self._roster.of(job) if id_ not in waiting),
             waiting=waiting,
+            waiting_for=self._roster.waiting_for(job),
         )
 
 

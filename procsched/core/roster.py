@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from procsched.core.backlog import start_of
+from procsched.core.backlog import start_by
+from procsched.core.budget import reserved_bytes
 from procsched.core.ending import settled, trail_of, trail_of_end
 from procsched.core.entry import LiveRun
+from procsched.core.gate import Gate, Obstacle
 from procsched.core.messages import (
     AbandonRun,
     Command,
@@ -38,6 +39,7 @@ from procsched.core.queue import Place, Queue
 from procsched.core.run import Reason, RunRecord, RunState, Step, advance
 from procsched.core.timers import (
     AnswerOverdue,
+    ObstacleElapsed,
     PatienceElapsed,
     ProbeElapsed,
     RetryElapsed,
@@ -48,6 +50,7 @@ from procsched.errors import UnknownRunError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from procsched.core.budget import Capacity
     from procsched.core.moment import Moment
     from procsched.core.schedule import Schedule
 
@@ -69,15 +72,18 @@ class Roster:
     Args:
         out: Where commands go, in order.
         prefix: Begins every run id.
-        slots: Runs at once.
+        capacity: What the host has for runs.
     """
 
-    def __init__(self, out: list[Command], *, prefix: str, slots: int) -> None:
+    def __init__(self, out: list[Command], *, prefix: str, capacity: Capacity) -> None:
         self._out = out
         self._prefix = prefix
         self._numbers = count(1)
-        self._queue = Queue(slots)
         self.timers = Timers()
+        self._queue = Queue(capacity.slots, capacity.memory_bytes)
+        senses = capacity.senses_pressure
+        self._gate = Gate(self._queue, self.timers, out, senses_pressure=senses)
+        self.sensed = self._gate.sensed
         self.live: dict[str, LiveRun] = {}
         self._of_job: dict[str, list[str]] = {}
         self._departed: list[LiveRun] = []
@@ -100,6 +106,9 @@ class Roster:
                     self._out.append(AbandonRun(alarm.run.record.run_id))
                 case PatienceElapsed():
                     self._kill(alarm.run, now, alarm.text)
+                case ObstacleElapsed():
+                    # The dispatch of this very tick looks again.
+                    continue
                 case _:
                     rest.append(alarm)
         return rest
@@ -132,9 +141,10 @@ class Roster:
             at_once=schedule.policy.at_once,
             sequence=schedule.sequence,
             priority=schedule.policy.priority,
+            memory_bytes=reserved_bytes(schedule.policy.limits),
         )
-        start_by = _start_by(schedule, nominal, why, now)
-        self.live[run_id] = LiveRun(record, schedule, place, start_by)
+        late_at = start_by(schedule, nominal, why, now)
+        self.live[run_id] = LiveRun(record, schedule, place, late_at)
         self._of_job.setdefault(schedule.job, []).append(run_id)
         self._out.append(RecordRun(record))
         self._queue.put(place)
@@ -169,17 +179,29 @@ class Roster:
 
     def dispatch(self, now: Moment) -> None:
         """Order the start of every run that has a slot, a turn and a cause."""
-        while (run_id := self._queue.pop()) is not None:
-            run = self.live[run_id]
-            if run.start_by is None or now.monotonic <= run.start_by:
-                self._start(run, now)
-                continue
-            self._queue.release(run_id)
-            deadline = run.schedule.policy.start_deadline
-            self._drop(run, now, Outcome.MISSED, f"not started within {deadline}")
+        first = None
+        while (place := self._gate.look(now)) is not None:
+            first = self.live[place.run_id]
+            if self._gate.obstacle is Obstacle.SLOT:
+                break
+            if first.start_by is not None and now.monotonic > first.start_by:
+                self._queue.drop(place)
+                deadline = first.schedule.policy.start_deadline
+                text = f"not started within {deadline}"
+                self._drop(first, now, Outcome.MISSED, text)
+            elif self._gate.obstacle is not None:
+                break
+            else:
+                self._queue.pop()
+                self._start(first, now)
+        self._gate.rest(None if first is None else first.start_by)
+        for run_id, why in self._gate.newly_kept():
+            status, facts = str(self._gate.obstacle), {"reason": why}
+            self._say(self.live[run_id], "run.waiting", status, facts, now)
 
     def _start(self, run: LiveRun, now: Moment) -> None:
-        self._move(run, Step.DISPATCHED, started_at=now.wall)
+        flags = self._gate.waited(run.record.run_id, now)
+        self._move(run, Step.DISPATCHED, started_at=now.wall, flags=flags)
         policy = run.schedule.policy
         limits = policy.limits
         wall = limits.seconds("wall")
@@ -306,6 +328,11 @@ class Roster:
             if self.live[run_id].record.state is RunState.WAITING
         )
 
+    def waiting_for(self, job: str) -> tuple[str, ...]:
+        """Return why each of them waits."""
+        waiting = self.waiting(job)
+        return tuple(self._gate.why(self.live[each].place) for each in waiting)
+
     def _grace(self, run: LiveRun) -> float:
         return run.schedule.policy.limits.seconds("grace") or 0.0
 
@@ -326,7 +353,14 @@ class Roster:
 
     def _drop(self, run: LiveRun, now: Moment, outcome: Outcome, text: str) -> None:
         """End a run that never started."""
-        self._move(run, Step.DROPPED, outcome=outcome, reason=text, ended_at=now.wall)
+        self._move(
+            run,
+            Step.DROPPED,
+            outcome=outcome,
+            reason=text,
+            ended_at=now.wall,
+            flags=self._gate.waited(run.record.run_id, now),
+        )
         self._depart(run)
         self._say_end(run, now)
 
@@ -343,20 +377,3 @@ class Roster:
     ) -> None:
         line = trail_of(run.record, operation, status, facts, at.wall)
         self._out.append(WriteTrail(line))
-
-
-def _start_by(
-    schedule: Schedule, nominal: datetime, why: Reason, now: Moment
-) -> float | None:
-    """Return when it is too late to start a run, on the monotonic clock.
-
-    Counted from when its start was meant to be: jitter and spread are no delay,
-    and a retry or a run by hand was not due any earlier than now.
-    """
-    deadline = schedule.policy.start_deadline
-    if deadline is None:
-        return None
-    late = timedelta(0)
-    if why in (Reason.SCHEDULE, Reason.CATCH_UP):
-        late = now.wall - start_of(schedule, nominal)
-    return now.monotonic + (deadline - late).total_seconds()

@@ -66,10 +66,17 @@ class Simulator:
     Args:
         slots: Runs at once.
         lasts: How long a run of a job would take.
+        memory_bytes: What runs may reserve together; None for no budget.
     """
 
-    def __init__(self, slots: int, lasts: Callable[[str], timedelta]) -> None:
-        self._plan = Plan(run_prefix="sim", slots=slots)
+    def __init__(
+        self,
+        slots: int,
+        lasts: Callable[[str], timedelta],
+        *,
+        memory_bytes: int | None = None,
+    ) -> None:
+        self._plan = Plan(run_prefix="sim", slots=slots, memory_bytes=memory_bytes)
         self._lasts = lasts
         self._ends: list[tuple[datetime, str]] = []
         self._job_of: dict[str, str] = {}

@@ -54,7 +54,12 @@ class PatienceElapsed:
     text: str
 
 
-Alarm = RetryElapsed | ProbeElapsed | AnswerOverdue | PatienceElapsed
+@dataclass(frozen=True, slots=True)
+class ObstacleElapsed:
+    """What the first of the waiting runs waits for may be over."""
+
+
+Alarm = RetryElapsed | ProbeElapsed | AnswerOverdue | PatienceElapsed | ObstacleElapsed
 
 
 @dataclass(slots=True, eq=False)

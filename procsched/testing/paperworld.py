@@ -26,11 +26,13 @@ from procsched.core.messages import (
     Event,
     KillRun,
     LoopStarted,
+    PressureSensed,
     RecordOrigin,
     RecordRun,
     ReloadCode,
     Request,
     ScheduleRequested,
+    SensePressure,
     ShutdownRequested,
     Stage,
     StartRun,
@@ -95,7 +97,7 @@ class PaperWorld:
         slots: Runs at once.
         fate: How the run of a start goes; None for one second and a success.
         clock: None for one that stands at noon.
-        ends_when_idle: As for `Plan`.
+        plan: More for `Plan`: memory_bytes, senses_pressure, ends_when_idle.
         watch: Told of each event before the plan, and of each command after it.
 
     Attributes:
@@ -103,6 +105,7 @@ class PaperWorld:
         audit: What was written to the trail.
         starts: The orders to start, in order.
         running: The runs that have a process, by id.
+        pressure: The thresholds that are exceeded, each in words.
         log: Seconds passed, "start", "stop", "kill" or "abandon", and the job.
     """
 
@@ -112,15 +115,16 @@ class PaperWorld:
         slots: int = 4,
         fate: Callable[[StartRun], Fate] | None = None,
         clock: FakeClock | None = None,
-        ends_when_idle: bool = True,
         watch: Callable[[Moment, Event | Command], None] | None = None,
+        **plan: Any,
     ) -> None:
-        self.plan = Plan(run_prefix="p", slots=slots, ends_when_idle=ends_when_idle)
+        self.plan = Plan(run_prefix="p", slots=slots, **plan)
         self.clock = clock or FakeClock()
         self.history = MemoryHistory()
         self.audit = MemoryAudit()
         self.starts: list[StartRun] = []
         self.running: dict[str, _Process] = {}
+        self.pressure: tuple[str, ...] = ()
         self.log: list[tuple[float, str, str]] = []
         self._fate = fate or (lambda _start: Fate())
         self._watch = watch or (lambda _at, _what: None)
@@ -263,6 +267,8 @@ class PaperWorld:
                     self._kill(command.run_id, (command.cause, command.text))
                 case AbandonRun():
                     self._abandon(command.run_id)
+                case SensePressure():
+                    self._news.append(PressureSensed(at, self.pressure))
                 case ReloadCode():
                     continue  # On paper there is no code.
                 case WriteTrail():

@@ -240,6 +240,24 @@ def test_simulate_counts_runs_and_skips_over_a_period(place: Path) -> None:
     assert {run["outcome"] for run in runs} == {"succeeded", "skipped"}
 
 
+def test_simulate_keeps_to_the_memory_budget(tmp_path: Path) -> None:
+    """Two of 3 GiB each, at the same second, and 4 GiB: one after the other."""
+    (tmp_path / "config.yaml").write_text(
+        "DEV:\n  cron: '0 * * * *'\n  limits: {memory: 3GiB}\n"
+        "  memory_budget: 4GiB\n  max_parallel: 8\n"
+        "  jobs: {a: {command: [a]}, b: {command: [b]}}\n"
+    )
+    done = procsched(
+        tmp_path, "simulate", "--from", "2027-01-31T00:30:00", "--to",
+        "2027-01-31T01:30:00", "--duration", "a=3s", "--json",
+    )  # fmt: skip
+
+    *runs, summary = map(json.loads, done.stdout.splitlines())
+    assert summary["peak"]["runs"] == 1
+    assert [run["job"] for run in runs] == ["a", "b"]
+    assert runs[1]["flags"] == ["waited 3 s for memory"]
+
+
 def test_simulate_of_an_unknown_job_is_told_the_nearest(place: Path) -> None:
     done = procsched(place, "simulate", "--duration", "wrods=3s")
 

@@ -19,7 +19,7 @@ from procsched.config.fault import FaultyFileError
 from procsched.config.loader import ConfigLoader
 from procsched.config.schedule import ScheduleConfig
 from procsched.config.schema import json_schema
-from procsched.config.settings import FileAudit, HttpAudit
+from procsched.config.settings import FileAudit, HttpAudit, Pressure
 from procsched.constants import Sc
 from procsched.core.policy import LIMIT_NAMES, Limits, Overlap, Retry
 from procsched.core.recycle import Recycle
@@ -221,6 +221,26 @@ def test_the_error_of_a_file_can_be_sent(write: Write) -> None:
          "`max_parallel: 4`.")),
         ("max_parallel: 1.5", ("DEV.max_parallel: 1.5: is not a whole number. Write it "
          "as in `max_parallel: 4`.")),
+        ("memory_budget: 0", ("DEV.memory_budget: 0: memory_budget: 0 is not a size. "
+         "Write bytes as a whole number above 0, or a text such as '64KiB', '512MiB' "
+         "or '2GB'.")),
+        ("memory_budget: most", ("DEV.memory_budget: 'most': memory_budget: 'most' is "
+         "not a size. Write bytes as a whole number above 0, or a text such as "
+         "'64KiB', '512MiB' or '2GB'.")),
+        ("pressure: 80", ("DEV.pressure: 80: is not a mapping. Write it as in "
+         "`pressure: {cpu: 80}`.")),
+        ("pressure: {}", ("DEV.pressure: {}: pressure names no threshold. Name one of "
+         "cpu, memory and io, such as cpu: 80, or leave `pressure` out.")),
+        ("pressure: {cpu: 100}", ("DEV.pressure.cpu: 100: cpu: 100 is no percentage "
+         "from 0 to below 100. Write cpu: 50 for half of the time, or leave it out.")),
+        ("pressure: {io: high}", ("DEV.pressure.io: 'high': io: 'high' is no "
+         "percentage from 0 to below 100. Write io: 50 for half of the time, or leave "
+         "it out.")),
+        ("pressure: {disk: 5}", ("DEV.pressure.disk: 5: is no key that is known here. "
+         "The keys here are cpu, memory, io.")),
+        ("{memory_budget: 4GiB, limits: {memory: 6GiB}}", ("DEV.limits.memory: '6GiB': "
+         "is more than the memory_budget of 4 GiB, so no run could ever start. Lower "
+         "this limit, or raise `memory_budget`.")),
         ("state_dir: 5", ("DEV.state_dir: 5: is not a text. Write it as in `state_dir: "
          ".procsched`.")),
         ("audit: loud", ("DEV.audit: 'loud': is not a mapping. Write it as in `audit: "
@@ -640,6 +660,7 @@ def test_a_surprise_is_a_warning_with_its_place(write: Write) -> None:
 def test_the_other_keys_become_plain_values(write: Write) -> None:
     write(
         "DEV:\n  time_unit: hour\n  run_continuous: no\n  max_parallel: 3\n"
+        "  memory_budget: 4GiB\n  PRESSURE: {Memory: 10, io: 50.5}\n"
         "  state_dir: state\n  echo_output: off\n  start_method: spawn\n"
         "  either:\n  audit:\n    console: json\n"
         "    file: {path: a.jsonl, max_bytes: 1MiB, keep: 0}\n"
@@ -650,6 +671,8 @@ def test_the_other_keys_become_plain_values(write: Write) -> None:
 
     assert settings.run_continuous is False
     assert settings.max_parallel == 3
+    assert settings.memory_budget == settings.budget_bytes == 4 * 2**30
+    assert settings.pressure == Pressure(memory=10, io=50.5)
     assert settings.state_dir == Path("state")
     assert settings.echo_output is False
     assert settings.start_method == "spawn"
@@ -660,6 +683,34 @@ def test_the_other_keys_become_plain_values(write: Write) -> None:
     assert settings.audit.http == HttpAudit(
         url="http://a/b", timeout=timedelta(seconds=3), headers={"X-Key": "k"}
     )
+
+
+def test_a_job_that_could_never_start_is_a_fault_with_its_place(write: Write) -> None:
+    write(
+        "DEV:\n  time_unit: hour\n  memory_budget: 1GiB\n  jobs:\n"
+        "    small: {command: [a], limits: {memory: 1GiB}}\n"
+        "    free: {command: [a], limits: {wall: 5s}}\n"
+        "    huge: {command: [a], limits: {memory: 1025MiB}}\n"
+    )
+
+    (fault,) = ConfigLoader.check("config.yaml")
+
+    assert str(fault) == (
+        "config.yaml:7:43: DEV.jobs.huge.limits.memory: '1025MiB': is more than the "
+        "memory_budget of 1 GiB, so no run could ever start. Lower this limit, or "
+        "raise `memory_budget`."
+    )
+
+
+def test_an_unreadable_budget_or_limit_is_told_once(write: Write) -> None:
+    write(
+        "DEV:\n  time_unit: hour\n  memory_budget: little\n  limits: {memory: -1}\n"
+        "  jobs:\n    a: {command: [a], limits: {memory: 9TiB}}\n"
+    )
+
+    keys = [each.key for each in ConfigLoader.check("config.yaml")]
+
+    assert keys == ["DEV.memory_budget", "DEV.limits.memory"]
 
 
 def test_either_and_exclude_are_read_from_the_file(write: Write) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from watching import settings
 
-from procsched import Limits, Scheduler
+from procsched import Limits, ScheduleConfig, Scheduler
 from procsched.config.loader import ConfigLoader
 from procsched.config.settings import JobDeclaration
 from procsched.declared import payloads_of
@@ -95,6 +95,21 @@ def test_the_limits_of_a_declared_class_count() -> None:
     )
 
     assert found.limits == Limits(wall=17, memory="512MiB")
+
+
+def test_a_class_whose_own_limit_exceeds_the_budget_is_a_fault() -> None:
+    """A schedule that says less is obeyed, and the class is not asked."""
+    limited = declared(target="facade_jobs:Limited")
+    less = ScheduleConfig(time_unit="hour", limits=Limits(memory="100MiB"))
+    small = declared(2, name="small", target="facade_jobs:Limited", schedule=less)
+
+    with pytest.raises(ConfigError) as caught:
+        payloads_of(settings(jobs=(limited, small), memory_budget="256MiB"))
+
+    assert caught.value.problem == (
+        "config.yaml:1:7: job: 'facade_jobs:Limited': the memory limit of its class, "
+        "512 MiB, is more than the memory_budget of 256 MiB, so no run could ever start"
+    )
 
 
 def test_a_declaration_is_not_imported_here(broken: Path) -> None:

@@ -374,3 +374,58 @@ def test_what_comes_together_is_written_once_and_before_what_follows(
         ("said", ""),
         ("write ended", "b"),
     ]
+
+
+class Pressed:
+    """A gauge that shows pressure once, and then none."""
+
+    def __init__(self) -> None:
+        self.looks: list[float] = []
+
+    def over(self) -> tuple[str, ...]:
+        self.looks.append(CLOCK.now().monotonic)
+        return ("cpu 99 % over 80 %",) if len(self.looks) == 1 else ()
+
+
+def test_the_pressure_is_looked_at_when_the_plan_asks_and_two_seconds_later(
+    world: World, inbox: Inbox
+) -> None:
+    """And the loop does not turn meanwhile: the wait is one."""
+    plan, gauge, turns = (
+        Plan(run_prefix="p", slots=2, senses_pressure=True),
+        Pressed(),
+        [],
+    )
+    low = replace(schedule(), policy=Policy(priority=-1))
+    plan.handle(ScheduleRequested(CLOCK.now(), 1, low, run_continuous=True))
+    inbox.ask(lambda ticket: TriggerRequested(CLOCK.now(), ticket, "job"))
+    inbox.put(shut_down())
+    loop = Supervisor(
+        plan, clock=CLOCK, hands=world, audit=world, history=world, inbox=inbox,
+        gauge=gauge,
+    )  # fmt: skip
+    tick = plan.tick
+    plan.tick = lambda at: turns.append(at) or tick(at)  # type: ignore[method-assign,func-returns-value]
+
+    loop.run()
+    loop.close()
+
+    first, second = gauge.looks
+    assert 2.0 <= second - first < 3.0
+    assert len(turns) < 12
+    assert ("run.waiting", "p-1") in world.did
+    assert ("start", "p-1") in world.did
+
+
+def test_without_a_gauge_nobody_is_kept_waiting(world: World, inbox: Inbox) -> None:
+    plan = Plan(run_prefix="p", slots=2, senses_pressure=True)
+    low = replace(schedule(), policy=Policy(priority=-1))
+    plan.handle(ScheduleRequested(CLOCK.now(), 1, low, run_continuous=True))
+    inbox.ask(lambda ticket: TriggerRequested(CLOCK.now(), ticket, "job"))
+    inbox.put(shut_down())
+    loop = supervisor(world, inbox, plan)
+
+    loop.run()
+    loop.close()
+
+    assert ("start", "p-1") in world.did

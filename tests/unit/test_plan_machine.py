@@ -84,6 +84,11 @@ class PlanMachine(RuleBasedStateMachine):
 
     @precondition(going)
     @rule(rng=SEEDS)
+    def press(self, rng: Random) -> None:
+        self.it.press(rng)
+
+    @precondition(going)
+    @rule(rng=SEEDS)
     def cancel(self, rng: Random) -> None:
         self.it.cancel(rng)
 

@@ -15,12 +15,13 @@ def place(
     at_once: int | None = 1,
     sequence: str | None = None,
     priority: int = 0,
+    memory: int = 0,
 ) -> Place:
-    return Place(run_id, job or run_id, at_once, sequence, priority)
+    return Place(run_id, job or run_id, at_once, sequence, priority, memory)
 
 
-def queue(slots: int, *places: Place) -> Queue:
-    made = Queue(slots)
+def queue(slots: int, *places: Place, budget: int | None = None) -> Queue:
+    made = Queue(slots, budget)
     for each in places:
         made.put(each)
     return made
@@ -134,6 +135,48 @@ def test_dropping_a_run_behind_the_door_lets_in_one_of_a_wider_cap() -> None:
     assert popped(waiting) == ["c"]
 
 
+def test_memory_is_reserved_with_the_slot_and_given_back_with_it() -> None:
+    waiting = queue(9, *(place(each, memory=3) for each in "abc"), budget=7)
+
+    assert popped(waiting) == ["a", "b"]
+    assert waiting.left_bytes == 1
+    waiting.release("a")
+    assert popped(waiting) == ["c"]
+
+
+def test_who_does_not_fit_lets_nobody_past() -> None:
+    """Neither a smaller one nor one that reserves nothing, unless it ranks higher."""
+    first, large = place("a", memory=3), place("large", memory=3)
+    waiting = queue(9, first, large, place("small", memory=1), place("free"), budget=4)
+
+    assert popped(waiting) == ["a"]
+    waiting.put(place("urgent", priority=1, memory=1))
+    assert popped(waiting) == ["urgent"]
+    waiting.release("a")
+    assert popped(waiting) == ["large"]
+    waiting.release("urgent")
+    assert popped(waiting) == ["small", "free"]
+
+
+def test_dropping_who_does_not_fit_lets_the_next_one_in() -> None:
+    large = place("large", memory=3)
+    waiting = queue(9, place("a", memory=3), large, place("b", memory=1), budget=4)
+
+    assert popped(waiting) == ["a"]
+    waiting.drop(large)
+    assert popped(waiting) == ["b"]
+
+
+def test_newcomers_are_those_who_wait_at_the_hosts_door_and_told_of_once() -> None:
+    gone = place("gone")
+    waiting = queue(1, *map(place, "ab"), gone, place("a2", "b"))
+
+    assert popped(waiting) == ["a"]
+    waiting.drop(gone)
+    assert [each.run_id for each in waiting.take_newcomers()] == ["b"]
+    assert waiting.take_newcomers() == []
+
+
 def test_an_idle_queue_remembers_no_job_and_no_sequence() -> None:
     places = [place(f"r{n}", f"j{n % 7}", sequence="s") for n in range(50)]
     waiting = queue(3, *places)
@@ -144,6 +187,7 @@ def test_an_idle_queue_remembers_no_job_and_no_sequence() -> None:
 
     assert (waiting._jobs, waiting._sequences, waiting._taken) == ({}, {}, {})
     assert (waiting._ready, waiting._gone) == ([], set())
+    assert (waiting._newcomers, waiting._reserved) == ({}, 0)
 
 
 def test_dropped_runs_do_not_pile_up_while_no_slot_is_free() -> None:
@@ -186,18 +230,19 @@ def test_clearing_dropped_runs_away_keeps_the_others_in_order() -> None:
             st.integers(0, 4),
             st.sampled_from([None, 1, 2]),
             st.sampled_from([None, None, "s", "t"]),
+            st.integers(0, 4),
         ),
         max_size=60,
     ),
 )
 def test_whatever_comes_and_goes_each_run_starts_once_and_within_its_caps(
-    slots: int, acts: list[tuple[str, int, int | None, str | None]]
+    slots: int, acts: list[tuple[str, int, int | None, str | None, int]]
 ) -> None:
-    waiting, behind, inside = Queue(slots), {}, {}
-    for number, (act, pick, at_once, sequence) in enumerate(acts):
+    waiting, behind, inside = Queue(slots, budget_bytes=5), {}, {}
+    for number, (act, pick, at_once, sequence, memory) in enumerate(acts):
         if act == "put":
             # A job's cap is its own.
-            run = place(f"r{number}", f"j{at_once}", at_once=at_once, sequence=sequence)
+            run = Place(f"r{number}", f"j{at_once}", at_once, sequence, 0, memory)
             behind[run.run_id] = run
             waiting.put(run)
         elif act == "pop" and (run_id := waiting.pop()) is not None:
@@ -209,6 +254,7 @@ def test_whatever_comes_and_goes_each_run_starts_once_and_within_its_caps(
             waiting.release(run_id)
             del inside[run_id]
         assert len(inside) <= slots
+        assert sum(run.memory_bytes for run in inside.values()) <= 5
         jobs = [run.job for run in inside.values()]
         assert all(jobs.count(f"j{cap}") <= cap for cap in (1, 2))
         turns = [run.sequence for run in inside.values() if run.sequence]

@@ -6,7 +6,7 @@ import pickle
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,13 +17,21 @@ from procsched.config.schema import (
     FileBody,
     HttpBody,
     JobBody,
+    PressureBody,
     SectionBody,
     json_schema,
 )
-from procsched.config.settings import AuditSettings, FileAudit, HttpAudit, Settings
+from procsched.config.settings import (
+    AuditSettings,
+    FileAudit,
+    HttpAudit,
+    Pressure,
+    Settings,
+)
 from procsched.constants import Sc
 from procsched.core.outcome import Outcome
 from procsched.core.policy import Limits, Retry, duration, size_in_bytes
+from procsched.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -37,6 +45,8 @@ def test_the_built_in_default_runs_each_job_every_minute() -> None:
     assert settings.schedule == ScheduleConfig(time_unit=Sc.MINUTE)
     assert settings.run_continuous is None
     assert settings.max_parallel is None
+    assert settings.memory_budget is None
+    assert settings.pressure is None
     assert settings.state_dir is None
     assert settings.echo_output is True
     assert settings.jobs == ()
@@ -80,6 +90,54 @@ def test_the_file_and_retry_have_the_same_words_and_defaults() -> None:
     assert {*written, "causes"} == {each.name for each in fields(Retry)}
 
 
+def test_the_file_and_pressure_have_the_same_words_and_defaults() -> None:
+    written = {name: key.default for name, key in PressureBody.model_fields.items()}
+
+    assert written == {each.name: each.default for each in fields(Pressure)}
+
+
+def test_a_memory_budget_is_bytes_or_a_size_in_words() -> None:
+    assert Settings(source="", environment="", memory_budget="2GiB") == Settings(
+        source="", environment="", memory_budget=2 * 2**30
+    )
+
+
+@pytest.mark.parametrize("budget", [0, -1, True, "lots", "75%"])
+def test_a_memory_budget_that_is_no_size_is_refused(budget: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings(source="", environment="", memory_budget=budget)
+
+    assert str(caught.value) == (
+        f"memory_budget={budget!r} is not a size. Write bytes as a whole number above "
+        "0, or a text such as '64KiB', '512MiB' or '2GB'."
+    )
+
+
+@pytest.mark.parametrize("percent", [-1, 100, True, "80", float("nan")])
+def test_a_threshold_that_no_host_exceeds_is_refused(percent: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Pressure(memory=percent)
+
+    assert str(caught.value) == (
+        f"memory={percent!r} is no percentage from 0 to below 100. Write memory=50 for "
+        "half of the time, or leave it out."
+    )
+
+
+def test_a_pressure_without_thresholds_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Pressure()
+
+    assert str(caught.value) == (
+        "pressure names no threshold. Name one of cpu, memory and io, such as cpu=80, "
+        "or leave `pressure` out."
+    )
+
+
+def test_any_pressure_at_all_is_a_threshold() -> None:
+    assert Pressure(cpu=0, io=99.9).thresholds() == {"cpu": 0, "io": 99.9}
+
+
 def test_the_file_and_the_audit_settings_have_the_same_defaults() -> None:
     file, http = FileBody.model_fields, HttpBody.model_fields
 
@@ -95,7 +153,16 @@ def test_the_file_and_the_audit_settings_have_the_same_defaults() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [SectionBody, JobBody, LimitsBody, RetryBody, AuditBody, FileBody, HttpBody],
+    [
+        SectionBody,
+        JobBody,
+        LimitsBody,
+        RetryBody,
+        PressureBody,
+        AuditBody,
+        FileBody,
+        HttpBody,
+    ],
 )
 def test_each_key_is_described(model: type[BaseModel]) -> None:
     assert [
