@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from procsched.workers.watchdog import Over, Watchdog
 
 
+MANY: Final = 8
+"""Processes of a run that has ended, from which on they are killed all at once."""
+
 KILLS_SECONDS: Final = 0.25
 """Between two looks at whether the kernel killed a part of a run (version 1)."""
 
@@ -142,8 +145,12 @@ class Enclosure:
         return watchdog.Over("out_of_memory", text, at_once=True)
 
     def kill(self, *, inside: bool) -> None:
-        """Kill all that is in the cell, if the run is and nothing else."""
-        if inside and self._cell is not None:
+        """Kill all that is in the cell, if that is more than a sweep is good for.
+
+        A few are left to the sweep: one of them may be multiprocessing's resource
+        tracker, which must clear up first.
+        """
+        if inside and self._cell is not None and len(self._cell.processes()) > MANY:
             self._cell.kill()
 
     def counted(self, *, inside: bool) -> dict[str, Any]:

@@ -8,11 +8,9 @@ Imports: core.trail, job, workers.  What runs here loads no sqlite, yaml or http
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import base64
 import contextlib
-import faulthandler
 import gc
 import importlib
 import json
@@ -24,16 +22,22 @@ import sys
 import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from procsched.core.trail import shown
 from procsched.job import CommandJob, CurrentRun, Job, enter_run
 from procsched.workers import confinement, preload, rlimits, word
 from procsched.workers.baseline import Baseline, reap_children
 from procsched.workers.channel import Frame, Mailbox, Voice
-from procsched.workers.environment import build_environment
 from procsched.workers.interpreter import streams_are_whole
 from procsched.workers.linux import die_with_parent, open_descriptors
+from procsched.workers.softstop import SoftStop, guard_forks
+from procsched.workers.streams import (
+    flush,
+    prepare_python,
+    watch_crashes,
+)
+from procsched.workers.variables import remember_host, settle_environment
 from procsched.workers.wear import Wear
 
 if TYPE_CHECKING:
@@ -43,9 +47,6 @@ if TYPE_CHECKING:
 
 EX_SOFTWARE: Final = 70
 """Exit code of a child whose fault is ours (sysexits(3))."""
-
-DUMP_SIGNAL: Final = signal.SIGUSR2
-"""Asks the process to write all its stacks (faulthandler.register)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _rehearse(lines: Lines) -> None:
     spec = {**_REHEARSED, **preload.surroundings(), "spool": ""}
     said = _attempt(spec, lines, mute, _limit_for_good)
     mute.say(said.to_frame())
-    _flush()
+    flush()
 
 
 class _never_returning:  # noqa: N801 - reads as what it does
@@ -134,7 +135,7 @@ def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
         reap_children()
         used = _used()
         said = _attempt(spec, lines, voice, limits.apply, limits.settle)
-        _flush()
+        flush()
         leaving = limits.put_back() or wear.after_run(spec["recycle"])
         said = replace(said, leaving=leaving, usage=_used_since(used))
         if leaving is not None or not _say(lines, voice, said):
@@ -204,14 +205,14 @@ def _settle_in(lines: Lines, keeper_pid: int) -> None:
     _close_all_but({1, 2, lines.channel, lines.wake, lines.crash})
     os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(0, True)
-    _host.update(os.environ)
+    remember_host()
     # All others have their defaults since the keeper was made.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     # A stop that came before this line was held back, and ends the run here.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _guard_forks()
+    guard_forks()
     gc.enable()
 
 
@@ -223,90 +224,6 @@ def _close_all_but(kept: set[int]) -> None:
         with contextlib.suppress(OSError):
             # Not open, or the one that the numbers were read through.
             os.close(fd)
-
-
-def prepare_python(crash: int) -> None:
-    """Give the interpreter its streams, and faulthandler its file.
-
-    Done by the keeper for all that it forks, and by a worker after each run.
-    """
-    watch_crashes(crash)
-    # multiprocessing opens its own at whatever number is free.
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115 - for life
-    sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc, assignment]
-    sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc, assignment]
-    word.reserve_memory()
-
-
-def watch_crashes(crash: int) -> None:
-    """Have faulthandler write into the file that the keeper reads."""
-    faulthandler.enable(crash)
-    faulthandler.register(DUMP_SIGNAL, crash, all_threads=True)
-
-
-def _stream(fd: int) -> TextIO:
-    """Return a text stream whose lines reach the log even if a kill follows."""
-    return open(
-        fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )
-
-
-class _SoftStop:
-    """The handler of SIGTERM: asks the run, while there is one to be asked."""
-
-    def __init__(self, run: CurrentRun) -> None:
-        self._run = run
-        self._pid = os.getpid()
-        self.deaf = False
-
-    def __call__(self, number: int, _frame: object) -> None:
-        if os.getpid() != self._pid:
-            # A fork of the run that nobody has given a handler of its own yet.
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        elif not self.deaf:
-            self._run.request_stop()
-
-
-class _ForkGuard:
-    """Keeps a stop of a fork until the fork can die of it.
-
-    A signal with a Python handler that reaches a child before its interpreter has
-    found itself is thrown away there (PyOS_AfterFork_Child): a Pool that ends a
-    worker it has just forked would wait for it for ever.  So the signal is blocked
-    over the fork, and delivered when the child has its default handler.
-    """
-
-    def __init__(self) -> None:
-        self._masks: dict[int, set[signal.Signals | int]] = {}
-
-    def hold(self) -> None:
-        """Block the soft stop in the thread that forks."""
-        if isinstance(signal.getsignal(signal.SIGTERM), _SoftStop):
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            self._masks[_thread.get_ident()] = held
-
-    def release(self) -> None:
-        """Go on in the parent as before, a stop that came meanwhile included."""
-        held = self._masks.pop(_thread.get_ident(), None)
-        if held is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-    def settle(self) -> None:
-        """Give the child the default: no soft stop of ours is meant for it."""
-        if _thread.get_ident() in self._masks:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self.release()
-
-
-def _guard_forks() -> None:
-    """Guard every fork of this process; once in its life."""
-    guard = _ForkGuard()
-    os.register_at_fork(
-        before=guard.hold,
-        after_in_parent=guard.release,
-        after_in_child=guard.settle,
-    )
 
 
 def _attempt(
@@ -324,14 +241,14 @@ def _attempt(
         attempt=spec["attempt"],
         _tell=voice.say,
     )
-    stop = _SoftStop(run)
+    stop = SoftStop(run)
     outlet: Any = None
     try:
         signal.signal(signal.SIGTERM, stop)
         rlimits.check(spec["limits"], spec["held"], spec["remedy"])
         outlet = _open_outlet(spec, lines)
         apply(spec["limits"], spec["held"])
-        _set_environment(spec)
+        settle_environment(spec)
         enter_run(run)
         job = _load(spec)
         settle()
@@ -350,36 +267,6 @@ def _attempt(
     if outlet is not None:
         said = replace(said, dropped=outlet.close_outlet())
     return said
-
-
-_host: dict[str, str] = {}
-"""The scheduler's own environment, of which a run gets a part."""
-
-
-def _set_environment(spec: Frame) -> None:
-    """Make the environment what this run's shall be, and no more."""
-    wanted: dict[str, str | None] = {
-        **build_environment(_host, spec["limits"]),
-        # Had its modules been imported here, they would have come last.
-        **preload.imported_environment(),
-        **_variables(spec),
-    }
-    now = dict(os.environ)
-    for name in {*now, *wanted}:
-        value = wanted.get(name)
-        if value is None:
-            os.environ.pop(name, None)
-        elif now.get(name) != value:
-            os.environ[name] = value
-
-
-def _variables(spec: Frame) -> dict[str, str]:
-    return {
-        "PROCSCHED_RUN_ID": spec["run_id"],
-        "PROCSCHED_JOB": spec["job"],
-        "PROCSCHED_NOMINAL_TIME": spec["nominal_time"],
-        "PROCSCHED_ATTEMPT": str(spec["attempt"]),
-    }
 
 
 def _open_outlet(spec: Frame, lines: Lines) -> Any:
@@ -424,7 +311,7 @@ def load_target(target: str, arguments: dict[str, Any]) -> Any:
     return made(**arguments)
 
 
-def _reach_goal(job: Job, stop: _SoftStop, voice: Voice) -> Word:
+def _reach_goal(job: Job, stop: SoftStop, voice: Voice) -> Word:
     if isinstance(job, CommandJob) and type(job).goal is CommandJob.goal:
         return _become(job, voice)
     try:
@@ -476,15 +363,6 @@ def _used_since(before: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BaseException:  # noqa: BLE001, S112 - whatever the job has put there
-            # What it wrote before is out.
-            continue
-
-
 def _say(lines: Lines, voice: Voice, said: Word) -> bool:
     """Say the word twice: what closing or noise has done to the channel is its own."""
     if not lines.mailbox.post(said.to_frame()):
@@ -498,7 +376,7 @@ def _leave_fork(said: Word) -> NoReturn:
     with contextlib.suppress(Exception):
         # As an interpreter shows what nobody catches; the streams are the job's.
         sys.stderr.write(said.traceback or "")
-    _flush()
+    flush()
     os._exit(said.code)
 
 
@@ -513,5 +391,5 @@ def _leave(lines: Lines, voice: Voice, said: Word | None) -> NoReturn:
             threading._shutdown()  # noqa: SLF001 - as the interpreter does
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit runs none
     finally:
-        _flush()
+        flush()
         os._exit(code)

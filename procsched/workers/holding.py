@@ -9,20 +9,18 @@ Imports: workers.
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import selectors
-import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from procsched.workers import goal, rlimits
+from procsched.workers import rlimits
 from procsched.workers.account import Account
 from procsched.workers.channel import Channel, ChannelClosed, Frame
-from procsched.workers.linux import open_pidfd, send_signal
+from procsched.workers.ladder import Ladder
+from procsched.workers.linux import open_pidfd
 from procsched.workers.output import Output
-from procsched.workers.stacks import DUMP_SECONDS, STEP_SECONDS, Stacks
 from procsched.workers.tree import Sweep, sweep_descendants
 from procsched.workers.word import Word
 
@@ -31,13 +29,11 @@ if TYPE_CHECKING:
 
     from procsched.workers.child import Child
     from procsched.workers.enclosure import Enclosure
+    from procsched.workers.stacks import Stacks
 
 LINGER_LEAST_SECONDS: Final = 1.0
 """From the result to the exit; longer where the grace period is, for threads left
 running and exit handlers may take as long as a stop may."""
-
-LATE_SECONDS: Final = 0.03
-"""Beyond its end, at most, that a hung run is given to show its stacks."""
 
 OUTPUT_BYTES: Final = 1024 * 1024
 """Output read at once, at most: what a flood may hold up a deadline."""
@@ -91,6 +87,7 @@ class Holding:
         self.inside = inside
         self._spare = spare
         self._selector = selector
+        self._ladder = Ladder(self._pidfd, child.pid, stacks)
         self._account = Account(child.pid)
         self._born = child.born
         self.gone = False
@@ -120,9 +117,7 @@ class Holding:
         self._ready = self._resting = self._ending = False
         self._lingered = self._struck_after_word = False
         self._cause: tuple[str, str] | None = None
-        self._soft_at = _after(limits["startup"])
-        self._hard_at: float | None = None
-        self._kill_at = math.inf
+        self._ladder.begin(limits["startup"])
         self._sweep = Sweep()
 
     def hand_over(self, spec: Frame, *, waited: bool) -> None:
@@ -186,7 +181,7 @@ class Holding:
 
     def next_deadline(self) -> float | None:
         """Return when `keep_deadlines` has something to do; None for never."""
-        alarms = (self._soft_at, self._hard_at, self._enclosure.next_look)
+        alarms = (self._ladder.next_at, self._enclosure.next_look)
         times = [at for at in alarms if at is not None]
         if self._pidfd is None:
             # No death notice on this system: look every 20 ms while a run goes on.
@@ -204,17 +199,16 @@ class Holding:
                 self.kill(over.cause, over.text)
             else:
                 self.stop(over.cause, over.text, self.spec["limits"]["grace"])
-        if self._soft_at is not None and now >= self._soft_at:
+        if self._ladder.over_time(now):
             self._over_time()
-        if self._hard_at is not None and now >= self._hard_at:
-            self._strike(now)
+        if self._ladder.climb(now, has_stacks=not self._is_command):
+            self._kill()
 
     def _over_time(self) -> None:
-        self._soft_at = None
         limits = self.spec["limits"]
         if self._word is not None:
             self._lingered = True
-            self._hard_at = self._kill_at = time.monotonic()
+            self._ladder.end()
             return
         if self._ready:
             text = f"over its time limit of {limits['wall']:g} s"
@@ -227,14 +221,7 @@ class Holding:
         self._note(cause, text)
         if self.finished:
             return
-        self._soft_at = None
-        now = time.monotonic()
-        self._kill_at = min(now + grace_seconds, self._kill_at)
-        # The last of the grace is for the stacks of who does not heed the stop.
-        self._hard_at = max(now, self._kill_at - DUMP_SECONDS)
-        # A stopped process does not hear (signal(7)).
-        send_signal(self._pidfd, self.pid, signal.SIGCONT)
-        send_signal(self._pidfd, self.pid, signal.SIGTERM)
+        self._ladder.stop(grace_seconds)
         self._struck_after_word = self._word is not None
 
     def kill(self, cause: str, text: str) -> None:
@@ -250,23 +237,9 @@ class Holding:
         if self._word is None and self._cause is None:
             self._cause = (cause, text)
 
-    def _strike(self, now: float) -> None:
-        """Dump the stacks, give that a moment, then kill."""
-        asked = self._stacks.asked_at is not None
-        complete = self._is_command or (asked and self._stacks.complete())
-        if now >= self._kill_at + (0 if complete else LATE_SECONDS):
-            self._kill()
-            return
-        if not asked and not self._is_command:
-            self._stacks.asked_at = now
-            send_signal(self._pidfd, self.pid, signal.SIGCONT)
-            send_signal(self._pidfd, self.pid, goal.DUMP_SIGNAL)
-        self._hard_at = self._kill_at if complete else now + STEP_SECONDS
-
     def _kill(self) -> None:
-        self._hard_at = self._soft_at = None
         self._struck_after_word = self._word is not None
-        send_signal(self._pidfd, self.pid, signal.SIGKILL)
+        self._ladder.kill()
 
     def take_news(self, *, with_progress: bool) -> list[Frame]:
         """Return what is to be told to the supervisor; forget it.
@@ -311,7 +284,7 @@ class Holding:
                     {"kind": "started", "pid": self.pid, "born": self._born}
                 )
                 if self._cause is None:
-                    self._soft_at = _after(self.spec["limits"]["wall"])
+                    self._ladder.allow(self.spec["limits"]["wall"])
             case "becoming":
                 self._is_command = True
                 self._persistent = False
@@ -329,16 +302,16 @@ class Holding:
         if self._persistent and word.leaving is None:
             if not self._ending:
                 self._rest(word)
-        elif self._hard_at is None:
+        elif not self._ladder.climbing:
             grace = max(LINGER_LEAST_SECONDS, self.spec["limits"]["grace"])
-            self._soft_at = _after(grace)
+            self._ladder.allow(grace)
 
     def _rest(self, word: Word) -> None:
         """End a run whose worker lives on, or end the worker with it."""
         sweep_descendants(self._sweep, spare=self.pid)
         trusted = self._cause is None and word.ordinary and not word.memory
         if trusted and self.pid not in self._sweep.statuses:
-            self._soft_at = self._hard_at = None
+            self._ladder.rest()
             self._drain(LAST_BYTES)
             self._output.close()
             self._resting = True
@@ -452,7 +425,3 @@ class Holding:
         self._mailbox.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
-
-
-def _after(seconds: float | None) -> float | None:
-    return None if seconds is None else time.monotonic() + seconds

@@ -99,7 +99,7 @@ class Interpreter:
         for read, turn, value in self._dials:
             if read() != value:
                 turn(value)
-        # goal.prepare_python sets both, and a job replaces the ones without bars.
+        # streams.prepare_python sets both, and a job replaces the ones without bars.
         sys.stdin, sys.stdout = sys.__stdin__, sys.__stdout__
         sys.stderr = sys.__stderr__
         sys.path, sys.path[:] = self._path
@@ -178,7 +178,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def streams_are_whole() -> bool:
-    """Whether the standard streams still are what goal.prepare_python makes.
+    """Whether the standard streams still are what streams.prepare_python makes.
 
     Not so when a job has closed, detached or reconfigured one, or has put one of
     its own into `sys.__stdout__`.

@@ -17,7 +17,7 @@ import selectors
 import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from procsched.workers import confinement, goal
+from procsched.workers import confinement
 from procsched.workers.channel import Channel, ChannelClosed, Frame
 from procsched.workers.child import Child
 from procsched.workers.enclosure import Enclosure
@@ -25,6 +25,7 @@ from procsched.workers.footing import Lifeline, find_footing, find_ground, settl
 from procsched.workers.holding import Holding
 from procsched.workers.linux import become_subreaper
 from procsched.workers.stacks import Stacks
+from procsched.workers.streams import prepare_python
 from procsched.workers.tree import Sweep, sweep_descendants
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Keeper:
         self._held: Holding | None = None
         self._worker: Holding | None = None
         self._orphaned = False
-        goal.prepare_python(self._stacks.fileno())
+        prepare_python(self._stacks.fileno())
         if lifeline.fileno() is not None:
             self._selector.register(
                 lifeline.fileno() or 0, selectors.EVENT_READ, self._see_supervisor_dead

@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procsched.workers import baseline as baseline_module
-from procsched.workers import goal
+from procsched.workers import variables
 from procsched.workers.baseline import _RUN_VARIABLES, Baseline, reap_children
 from procsched.workers.interpreter import streams_are_whole
+from procsched.workers.streams import prepare_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ def in_a_fork(work: Callable[[], Any]) -> Any:
         try:
             gc.enable()
             # As in a worker; pytest has put its own in.
-            goal.prepare_python(os.open(os.devnull, os.O_WRONLY))
+            prepare_python(os.open(os.devnull, os.O_WRONLY))
             found = work()
         except BaseException as fault:  # noqa: BLE001 - told by the parent
             found = repr(fault)
@@ -256,7 +257,9 @@ def test_a_variable_of_the_run_itself_costs_no_comparison() -> None:
     """They change with every run, and the next one sets them before its job."""
     frame = {"run_id": "1", "job": "j", "nominal_time": "now", "attempt": 1}
 
-    assert sorted(map(os.fsdecode, _RUN_VARIABLES)) == sorted(goal._variables(frame))
+    assert sorted(map(os.fsdecode, _RUN_VARIABLES)) == sorted(
+        variables._variables(frame)
+    )
 
 
 def test_warnings_are_shown_again_after_a_run_that_hid_them() -> None:
