@@ -162,3 +162,13 @@ class RunRecord:
     covers: int = 1
     until: datetime | None = None
     flags: tuple[str, ...] = ()
+
+    @property
+    def late_seconds(self) -> float | None:
+        """From the nominal time to `goal()`; None if it was never started.
+
+        Whatever kept it counts: a slot, memory, jitter, the start of its process.
+        """
+        if self.started_at is None:
+            return None
+        return (self.started_at - self.nominal_time).total_seconds()

@@ -29,6 +29,10 @@ class Account:
         self._pid = pid
         self._spent: Counter[str] = Counter()
 
+    def before(self, spent: dict[str, float]) -> None:
+        """Leave out what the process had used when it was given its first run."""
+        self._spent.update(spent)
+
     def of_run(
         self,
         reaped: Iterable[tuple[int, resource.struct_rusage]],
@@ -54,7 +58,9 @@ class Account:
             total.update(own)
             self._spent.update(own)
             peak = max(peak, int(said["max_rss_bytes"]))
-        return {**dict.fromkeys(_NAMES, 0), **total, "max_rss_bytes": peak}
+        # The kernel rounds what it tells at two times in two ways.
+        used = {name: max(0, value) for name, value in total.items()}
+        return {**dict.fromkeys(_NAMES, 0), **used, "max_rss_bytes": peak}
 
 
 _NAMES: Final = ("cpu_user", "cpu_system", "context_switches", "io_blocks")

@@ -26,6 +26,9 @@ MAILBOX_BYTES: Final = 256 * 1024
 
 _LENGTH: Final = struct.Struct("!I")
 
+_SIGNED: Final = struct.Struct("<dd?")
+"""The end of a mailbox: CPU time used before the run, and that it was taken."""
+
 _CHUNK: Final = 256 * 1024
 """Bytes read at once: what a flood of frames may hold up a deadline."""
 
@@ -202,9 +205,22 @@ class Mailbox:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, MAILBOX_BYTES)
 
-    def sign(self) -> None:
-        """Say that the run has been taken; from here on a death is the run's."""
-        self._memory[-1] = 1
+    def sign(self, cpu_user: float, cpu_system: float) -> None:
+        """Say that the run has been taken; from here on a death is the run's.
+
+        Args:
+            cpu_user: Seconds used before, which are not the run's.
+            cpu_system: Likewise.
+        """
+        at = MAILBOX_BYTES - _SIGNED.size
+        _SIGNED.pack_into(self._memory, at, cpu_user, cpu_system, 1)
+
+    @property
+    def spent_before(self) -> dict[str, float]:
+        """What had been used when the run was taken."""
+        at = MAILBOX_BYTES - _SIGNED.size
+        user, system, _ = _SIGNED.unpack_from(self._memory, at)
+        return {"cpu_user": user, "cpu_system": system}
 
     @property
     def signed(self) -> bool:
@@ -214,7 +230,7 @@ class Mailbox:
     def post(self, frame: Frame) -> bool:
         """Leave a frame; return whether there was room for it."""
         data = _framed(frame)
-        if len(data) >= MAILBOX_BYTES:
+        if len(data) > MAILBOX_BYTES - _SIGNED.size:
             return False
         # The length last: without it there is no frame.
         self._memory[_LENGTH.size : len(data)] = data[_LENGTH.size :]
@@ -224,7 +240,7 @@ class Mailbox:
     def take(self) -> Frame | None:
         """Return the frame that was left; None if there is none."""
         (length,) = _LENGTH.unpack_from(self._memory)
-        if not 0 < length < MAILBOX_BYTES - _LENGTH.size:
+        if not 0 < length <= MAILBOX_BYTES - _SIGNED.size - _LENGTH.size:
             return None
         try:
             return _parsed(self._memory[_LENGTH.size : _LENGTH.size + length])

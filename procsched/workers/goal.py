@@ -68,7 +68,7 @@ def main(lines: Lines, keeper_pid: int) -> NoReturn:
         spec = voice.hear()
         if spec is None:
             os._exit(0)
-        lines.mailbox.sign()
+        lines.mailbox.sign(*_spent())
         if spec["persistent"]:
             _serve(spec, lines, voice)
         _leave(lines, voice, _attempt(spec, lines, voice, _limit_for_good))
@@ -144,7 +144,7 @@ def _serve(first: Frame, lines: Lines, voice: Voice) -> NoReturn:
         if not streams_are_whole():
             prepare_python(lines.crash)
         if (spec := voice.hear()) is not None:
-            lines.mailbox.sign()
+            lines.mailbox.sign(*_spent())
     _leave(lines, voice, None)
 
 
@@ -339,6 +339,11 @@ def _become(job: CommandJob, voice: Voice) -> Word:
     except Exception as fault:  # noqa: BLE001 - the border of the child's entry
         return word.not_a_program(job.command[0], fault)
     raise AssertionError  # execvpe(3) returns only by raising
+
+
+def _spent() -> tuple[float, float]:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return own.ru_utime, own.ru_stime
 
 
 def _used() -> dict[str, float]:

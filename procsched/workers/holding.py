@@ -90,6 +90,7 @@ class Holding:
         self._ladder = Ladder(self._pidfd, child.pid, stacks)
         self._account = Account(child.pid)
         self._born = child.born
+        self._fresh = True
         self.gone = False
         os.set_blocking(child.output, False)
         selector.register(self._channel, selectors.EVENT_READ, self._listen)
@@ -377,6 +378,9 @@ class Holding:
         """Return everything that is known of the run's end."""
         word = self._word
         wall = time.monotonic() - self._began
+        if self._fresh:
+            self._fresh = False
+            self._account.before(self._mailbox.spent_before)
         said = None if word is None else word.usage
         usage = {"wall": wall, **self._account.of_run(self._sweep.reaped, said)}
         status = self._sweep.statuses.get(self.pid) if self.gone else None

@@ -234,3 +234,16 @@ def test_a_mailbox_carries_a_frame_out_of_a_process_without_descriptors() -> Non
     assert not mailbox.post({"x": "y" * MAILBOX_BYTES})
     assert mailbox.take() is None
     mailbox.close()
+
+
+def test_a_signed_mailbox_tells_what_was_used_before() -> None:
+    mailbox = Mailbox()
+    assert not mailbox.signed
+
+    mailbox.sign(0.25, 0.5)
+
+    assert mailbox.signed
+    assert mailbox.spent_before == {"cpu_user": 0.25, "cpu_system": 0.5}
+    mailbox.clear()
+    assert not mailbox.signed
+    mailbox.close()

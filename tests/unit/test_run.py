@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
 
 from procsched.core.outcome import Outcome
-from procsched.core.run import TRANSITIONS, RunState, Step, advance
+from procsched.core.run import TRANSITIONS, RunRecord, RunState, Step, advance
 from procsched.errors import StateError
 
 LIFE = """
@@ -85,3 +87,11 @@ def test_only_three_outcomes_say_that_no_process_was_meant_to_be() -> None:
         "missed",
         "coalesced",
     ]
+
+
+def test_a_run_is_late_by_what_passed_from_its_time_to_its_start() -> None:
+    due = datetime(2026, 1, 1, tzinfo=UTC)
+    record = RunRecord(run_id="1", job="job", nominal_time=due)
+    started = replace(record, started_at=due + timedelta(seconds=1.5))
+
+    assert (record.late_seconds, started.late_seconds) == (None, 1.5)
