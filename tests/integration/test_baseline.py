@@ -468,12 +468,14 @@ def test_settling_without_an_import_changes_nothing() -> None:
 
 def test_the_dead_children_of_a_run_are_reaped() -> None:
     def work() -> str:
+        pids = []
         for _ in range(3):
-            if not os.fork():
+            if not (pid := os.fork()):
                 os._exit(0)
-        # Until the last of them is dead; its status stays.
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        time.sleep(0.05)
+            pids.append(pid)
+        for pid in pids:
+            # Until it is dead; its status stays.
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         reap_children()
         return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
 
