@@ -9,16 +9,13 @@ Imports: nothing of ours.
 
 from __future__ import annotations
 
+import _locale
 import faulthandler
 import gc
 import io
-import locale
-import os
 import socket
 import sys
-import threading
 import warnings
-from multiprocessing import process as mp_process
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -26,13 +23,14 @@ if TYPE_CHECKING:
 
 Dial = tuple["Callable[[], Any]", "Callable[[Any], object]"]
 
-_NAMES: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
-    (sys, ("excepthook", "displayhook", "unraisablehook", "breakpointhook")),
-    (threading, ("excepthook",)),
-    (warnings, ("showwarning",)),
-    (os, ("environ",)),
+_NAMES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("sys", ("excepthook", "displayhook", "unraisablehook", "breakpointhook")),
+    ("threading", ("excepthook",)),
+    ("warnings", ("showwarning",)),
+    ("os", ("environ",)),
 )
-"""Names that a job may bind to something else, and their modules."""
+"""Names that a job may bind to something else, and their modules, where a job has
+imported them: threading does work after each fork once it is there."""
 
 _DIALS: Final[tuple[Dial, ...]] = (
     (sys.gettrace, sys.settrace),
@@ -43,8 +41,8 @@ _DIALS: Final[tuple[Dial, ...]] = (
     (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     (socket.getdefaulttimeout, socket.setdefaulttimeout),
     (
-        lambda: locale.setlocale(locale.LC_ALL),
-        lambda text: locale.setlocale(locale.LC_ALL, text),
+        lambda: _locale.setlocale(_locale.LC_ALL, None),
+        lambda text: _locale.setlocale(_locale.LC_ALL, text),
     ),
 )
 """How to read a setting, and how to set it."""
@@ -66,8 +64,9 @@ class Interpreter:
     def _take(self) -> None:
         self._modules = len(sys.modules)
         self._names = [
-            (vars(module), name, getattr(module, name))
+            (vars(sys.modules[module]), name, getattr(sys.modules[module], name))
             for module, names in _NAMES
+            if module in sys.modules
             for name in names
         ]
         self._dials = [(read, turn, read()) for read, turn in _DIALS]
@@ -106,7 +105,9 @@ class Interpreter:
         # A watchdog thread of C that would end a later run.
         faulthandler.cancel_dump_traceback_later()
         # The keeper kills them: who waits for them later would wait for others.
-        mp_process._children.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+        mp_process: Any = sys.modules.get("multiprocessing.process")
+        if mp_process is not None:
+            mp_process._children.clear()  # noqa: SLF001 - nobody has a name for it
         self._put_back_importers()
         self._put_back_filters()
         self._put_back_logging()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -129,3 +130,26 @@ def test_no_thread_is_started_by_an_import() -> None:
 
 def test_its_version_is_a_version() -> None:
     assert procsched.__version__.count(".") == 2
+
+
+def test_what_runs_are_forked_from_has_none_of_the_modules_that_make_forks_slow() -> (
+    None
+):
+    """Each of them has something done in every child after a fork."""
+    program = (
+        "import sys\n"
+        "import procsched.workers.boot, procsched.workers.forkserver\n"
+        "import procsched.audit.outlet\n"
+        "heavy = {'logging', 'multiprocessing', 'random', 'subprocess', 'threading'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=environment,
+    )
+
+    assert done.stdout == "\n"
