@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 from hostile import descriptors
 
-from procsched.workers.context import STATUS_STOLEN, Inherited, KeeperContext
+from procsched.workers.context import (
+    STATUS_STOLEN,
+    ForkedProcess,
+    Inherited,
+    KeeperContext,
+)
 
 CONTEXT = KeeperContext()
 
@@ -186,3 +191,26 @@ def test_without_pidfd_the_sentinel_still_tells_the_end(
     assert process.exitcode == -signal.SIGKILL
     process.close()
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("way", ["kill", "terminate"])
+def test_a_process_that_another_has_forked_is_seen_by_its_pidfd(way: str) -> None:
+    """Its end is known here; with which status, only its parent knows."""
+    pid = os.fork()
+    if not pid:
+        signal.pause()
+        os._exit(0)
+    process = ForkedProcess("of another", pid, os.pidfd_open(pid))
+    assert (process.pid, process.name, process.is_alive()) == (pid, "of another", True)
+    process.join(0.01)
+    assert process.exitcode is None
+    assert select.select([process.sentinel], [], [], 0)[0] == []
+
+    getattr(process, way)()
+    process.join(10)
+
+    assert select.select([process.sentinel], [], [], 10)[0]
+    assert (process.is_alive(), process.exitcode) == (False, STATUS_STOLEN)
+    process.kill()
+    process.close()
+    os.waitpid(pid, 0)
