@@ -17,6 +17,7 @@ import json
 import os
 import pickle
 import resource
+import select
 import signal
 import sys
 import traceback
@@ -64,7 +65,9 @@ def main(lines: Lines, keeper_pid: int) -> NoReturn:
     with _never_returning():
         voice = Voice(lines.channel)
         _settle_in(lines, keeper_pid)
-        _rehearse(lines)
+        if not select.select([lines.channel], [], [], 0)[0]:
+            # Nobody waits for it yet.
+            _rehearse(lines)
         spec = voice.hear()
         if spec is None:
             os._exit(0)

@@ -96,6 +96,7 @@ class Layer:
             wake_fd=self._wake[1],
             logs=self.place,
             spools=self.place,
+            reports=self.place,
             outlet="procsched.audit.outlet",
             echo=False,
         )
