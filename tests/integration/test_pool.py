@@ -342,14 +342,3 @@ def _server_of(world: World) -> int:
     """Return the pid of the process that forks keepers now."""
     keeper = next(iter(world.pool._keepers))
     return psutil.Process(keeper.process.pid).ppid()
-
-
-def test_a_run_is_not_charged_for_what_came_before_it(world: World) -> None:
-    """Its process was forked, and had rehearsed, before there was an order."""
-    world.run(Hostile("returns"))
-    world.settle()
-    used = [world.run(Hostile("returns")).report.usage for _ in range(5)]
-
-    spent = [each.cpu_user + each.cpu_system for each in used if each is not None]
-    assert len(spent) == 5
-    assert min(spent) < 0.004
