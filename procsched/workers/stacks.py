@@ -16,7 +16,7 @@ faulthandler needs 2 to 5 ms, also while C code holds the GIL; one whose signal
 the job has blocked writes nothing.
 """
 
-STEP_SECONDS: Final = 0.01
+STEP_SECONDS: Final = 0.005
 """A dump that has not grown for so long is complete."""
 
 _TEXT_BYTES: Final = 65536
