@@ -238,6 +238,15 @@ def test_the_processes_are_known_by_their_names(world: World) -> None:
     world.ended(run_id)
 
 
+def names(process: psutil.Process, place: Path) -> bool:
+    """Whether a place is in a process's command line."""
+    try:
+        return any(str(place) in word for word in process.cmdline())
+    except psutil.Error:
+        # Gone since it was listed, or dead and another's to reap.
+        return False
+
+
 def test_closing_leaves_no_server(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.run(Hostile("returns", tmp_path))
@@ -249,11 +258,7 @@ def test_closing_leaves_no_server(tmp_path: Path) -> None:
 
     assert servers
     assert gone(servers, 5)
-    assert not [
-        each
-        for each in psutil.process_iter()
-        if any(str(tmp_path) in word for word in each.cmdline())
-    ]
+    assert not [each for each in psutil.process_iter() if names(each, tmp_path)]
 
 
 def test_spawned_keepers_run_the_same_jobs(tmp_path: Path) -> None:
