@@ -19,7 +19,7 @@ from procsched.core.verdict import refused_forks_flag
 from procsched.workers import confinement, rlimits, watchdog
 from procsched.workers.cell import Cell
 from procsched.workers.stale import cell_name
-from procsched.workers.tree import descendants
+from procsched.workers.tree import descendants, is_tracker, is_zombie
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,10 +141,19 @@ class Enclosure:
             text += f", peak {peak / 2**20:.0f} MiB"
         return watchdog.Over("out_of_memory", text, at_once=True)
 
-    def kill(self, *, inside: bool) -> None:
-        """Kill all that is in the cell, if the run is and nothing else."""
-        if inside and self._cell is not None:
-            self._cell.kill()
+    def kill(self, *, inside: bool) -> set[int]:
+        """Kill all that is in the cell, if the run is and nothing else.
+
+        Returns:
+            What was alive there.  Nothing is killed beside multiprocessing's tracker,
+            which the sweep leaves the time to clear up.
+        """
+        if not inside or self._cell is None:
+            return set()
+        there = {pid for pid in self._cell.processes() if not is_zombie(pid)}
+        if any(map(is_tracker, there)):
+            return set()
+        return there if self._cell.kill() else set()
 
     def counted(self, *, inside: bool) -> dict[str, Any]:
         """Return what the cell has counted, by the names of a run's usage."""
