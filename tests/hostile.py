@@ -95,6 +95,7 @@ class World:
         self.pool = KeeperPool(around, payloads=self.payloads, clock=SystemClock())
         self.events: list[Event] = []
         self._numbers = count(1)
+        self.prefix = "run"
         self._began: dict[str, float] = {}
         self.names: set[str] = set()
 
@@ -106,7 +107,7 @@ class World:
         sequence: str | None = None,
         recycle: Recycle | None = None,
     ) -> str:
-        run_id = f"run-{next(self._numbers)}"
+        run_id = f"{self.prefix}-{next(self._numbers)}"
         payload = job if isinstance(job, Payload) else pack(job)
         name = "declared" if isinstance(job, Payload) else job.name()
         self.payloads[run_id] = payload

@@ -19,7 +19,7 @@ from procsched.core.verdict import refused_forks_flag
 from procsched.workers import confinement, rlimits, watchdog
 from procsched.workers.cell import Cell
 from procsched.workers.stale import cell_name
-from procsched.workers.tree import descendants
+from procsched.workers.tree import descendants, is_tracker, is_zombie
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from procsched.workers.ground import Ground
     from procsched.workers.watchdog import Over, Watchdog
 
-
-MANY: Final = 8
-"""Processes of a run that has ended, from which on they are killed all at once."""
 
 KILLS_SECONDS: Final = 0.25
 """Between two looks at whether the kernel killed a part of a run (version 1)."""
@@ -144,14 +141,19 @@ class Enclosure:
             text += f", peak {peak / 2**20:.0f} MiB"
         return watchdog.Over("out_of_memory", text, at_once=True)
 
-    def kill(self, *, inside: bool) -> None:
-        """Kill all that is in the cell, if that is more than a sweep is good for.
+    def kill(self, *, inside: bool) -> set[int]:
+        """Kill all that is in the cell, if the run is and nothing else.
 
-        A few are left to the sweep: one of them may be multiprocessing's resource
-        tracker, which must clear up first.
+        Returns:
+            What was alive there.  Nothing is killed beside multiprocessing's tracker,
+            which the sweep leaves the time to clear up.
         """
-        if inside and self._cell is not None and len(self._cell.processes()) > MANY:
-            self._cell.kill()
+        if not inside or self._cell is None:
+            return set()
+        there = {pid for pid in self._cell.processes() if not is_zombie(pid)}
+        if any(map(is_tracker, there)):
+            return set()
+        return there if self._cell.kill() else set()
 
     def counted(self, *, inside: bool) -> dict[str, Any]:
         """Return what the cell has counted, by the names of a run's usage."""

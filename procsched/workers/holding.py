@@ -348,7 +348,7 @@ class Holding:
         self._listen(LAST_BYTES)
         if (left := self._mailbox.take()) is not None:
             self._heed(left)
-        self._enclosure.kill(inside=self.inside)
+        self._sweep.struck |= self._enclosure.kill(inside=self.inside)
         sweep_descendants(self._sweep, spare=self._spare())
         self._drain(LAST_BYTES)
         self._output.close()

@@ -169,7 +169,7 @@ def sweep_descendants(sweep: Sweep, *, spare: int | None = None) -> None:
         if now > end:
             sweep.unkillable = alive
             break
-        victims = [pid for pid in alive if not _is_tracker(pid)]
+        victims = [pid for pid in alive if not is_tracker(pid)]
         if victims:
             _strike(victims, sweep.struck)
             continue
@@ -207,12 +207,13 @@ def _alive(spare: int | None) -> list[int]:
     """Return what is below this process, without the spared and its tracker."""
     spared = set() if spare is None else {spare}
     if spare is not None:
-        spared.update(filter(_is_tracker, children(spare)))
+        spared.update(filter(is_tracker, children(spare)))
     below = descendants(os.getpid())
     return [pid for pid in below if pid not in spared and not is_zombie(pid)]
 
 
-def _is_tracker(pid: int) -> bool:
+def is_tracker(pid: int) -> bool:
+    """Return whether a process is multiprocessing's resource tracker."""
     try:
         return _TRACKER in _read(f"/proc/{pid}/cmdline")
     except OSError:

@@ -229,8 +229,12 @@ def test_a_daemon_is_found_and_killed(world: World, what: str) -> None:
     assert not alive(end.report.result)
 
 
-def test_twenty_processes_below_a_run_are_gone_with_it(world: World) -> None:
-    end = world.run(hostile(world, "tree"))
+@pytest.mark.parametrize("limits", [Limits(), Limits(memory="500MiB")])
+def test_twenty_processes_below_a_run_are_gone_with_it(
+    world: World, limits: Limits
+) -> None:
+    """And counted, by whatever they were killed."""
+    end = world.run(hostile(world, "tree"), limits=limits)
 
     assert len(end.report.result) == 20
     assert end.report.leftovers == 20
@@ -258,9 +262,12 @@ def test_multiprocessing_works_inside_a_run(world: World) -> None:
         assert end.report.result == [1, 2, 3]
 
 
-def test_shared_memory_of_a_crashed_run_is_cleared_up(world: World) -> None:
+@pytest.mark.parametrize("limits", [Limits(), Limits(memory="500MiB")])
+def test_shared_memory_of_a_crashed_run_is_cleared_up(
+    world: World, limits: Limits
+) -> None:
     """By multiprocessing's own tracker, which is left the time to do it."""
-    end = world.run(hostile(world, "leak_shared_memory"))
+    end = world.run(hostile(world, "leak_shared_memory"), limits=limits)
 
     name = (world.place / "memory").read_text()
     assert end.report.exit_code == 5
