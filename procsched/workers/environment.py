@@ -36,9 +36,8 @@ SAFE: Final = frozenset(
 )
 """Where programs, modules, libraries and certificates are, who and where one is."""
 
-SAFE_PREFIXES: Final = ("LC_", "PYTHON", "SSL_CERT_", "XDG_", "COVERAGE_")
-"""Locale, interpreter, certificates, directories of a session; and what measures
-the coverage of a test that runs jobs."""
+SAFE_PREFIXES: Final = ("LC_", "PYTHON", "SSL_CERT_", "XDG_")
+"""Locale, interpreter, certificates, directories of a session."""
 
 _OF_THE_SCHEDULERS_USER: Final = ("XDG_",)
 """Prefixes that another user has no use for, nor a right to."""

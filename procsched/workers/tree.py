@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS: Final = 5.0
 """How long a sweep goes on; what survives SIGKILL that long is unkillable."""
 
-TRACKER_SECONDS: Final = 2.0
+TRACKER_SECONDS: Final = 4.0
 """How long multiprocessing's resource tracker may take to clear up.
 
 It leaves by itself, in some 20 ms, once nobody holds its pipe, and may have to

@@ -33,7 +33,6 @@ def test_a_run_gets_what_is_safe_and_no_secrets() -> None:
         "LC_ALL",
         "PYTHONPATH",
         "XDG_RUNTIME_DIR",
-        "COVERAGE_PROCESS_START",
         "https_proxy",
         "NO_PROXY",
         "TMPDIR",
