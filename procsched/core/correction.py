@@ -34,7 +34,7 @@ from procsched.core.triggers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from procsched.core.entry import Entry
@@ -67,6 +67,9 @@ def correct(timetable: Timetable, entry: Entry, by: timedelta, now: Moment) -> N
     if back:
         # As far as a grid may have been moved beyond, see below.
         moved += _INSTANT
+    # Asked before the rest is moved, and moved with it: should the trigger raise
+    # when it is asked for the next time, this is the one that goes on record.
+    due = _moved_due(entry, wall, by)
     passed: tuple[Span, ...] = ()
     if back and wall is not None:
         passed = (*_span(moved, now.wall), *_span(entry.since, decided))
@@ -78,7 +81,8 @@ def correct(timetable: Timetable, entry: Entry, by: timedelta, now: Moment) -> N
         entry.ended += by
     if back:
         entry.since = moved
-    if entry.due is not None:
+    if due is not None:
+        entry.due = due
         timetable.plan(entry, moved, now)
 
 
@@ -98,6 +102,46 @@ def _stay(timetable: Timetable, entry: Entry, by: timedelta, now: Moment) -> Non
         entry.since = entry.decided = now.wall
         if entry.due is not None:
             timetable.plan(entry, now.wall, now)
+
+
+def _moved_due(entry: Entry, wall: Trigger | None, by: timedelta) -> datetime | None:
+    """Return what the clock shows since at the next nominal time of an entry.
+
+    Args:
+        wall: The part of its trigger whose times stay where the clock shows them.
+    """
+    due = entry.due
+    if due is None or (wall is not None and wall.next_after(entry.decided) == due):
+        return due
+    grids = _grids(entry.schedule.trigger)
+    # One that is on no grid counts from the end of a run.
+    own = (_shift(each, by) for each in grids if not (due - each.anchor) % each.step)
+    return due + next(own, by)
+
+
+def _grids(trigger: Trigger) -> Iterator[Interval]:
+    match trigger:
+        case Interval():
+            yield trigger
+        case Between() | Excluding():
+            yield from _grids(trigger.trigger)
+        case Either():
+            for each in trigger.triggers:
+                yield from _grids(each)
+        case After() | Daily() | Weekly() | Cron() | Once():
+            return
+        case _:
+            assert_never(trigger)
+
+
+def _shift(grid: Interval, by: timedelta) -> timedelta:
+    """Return how far a grid moves with a clock that was set.
+
+    Set back by a whole number of steps, old and new times would bear the same
+    names; and a name starts once.
+    """
+    same = by < timedelta(0) and not by % grid.step
+    return by + _INSTANT if same else by
 
 
 def _why(by: timedelta) -> str:
@@ -130,10 +174,7 @@ def _moved(trigger: Trigger, by: timedelta, passed: tuple[Span, ...]) -> Trigger
     """
     match trigger:
         case Interval():
-            # Set back by a whole number of steps, old and new times would bear the
-            # same names; and a name starts once.
-            same = by < timedelta(0) and not by % trigger.step
-            return shifted(trigger, by + _INSTANT if same else by)
+            return shifted(trigger, _shift(trigger, by))
         case After():
             return trigger
         case Excluding(Daily() | Weekly() | Cron() | Once(), windows):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 from scenes import (
     FAILS,
     MINUTES_10,
+    NOON,
     at,
+    cron,
     every,
     fates,
     lasting,
@@ -27,6 +29,7 @@ from procsched.core.messages import (
     ResumeRequested,
     TriggerRequested,
 )
+from procsched.core.triggers import After, Either, Interval
 from procsched.testing import PaperWorld
 
 if TYPE_CHECKING:
@@ -139,6 +142,95 @@ def test_one_that_raises_at_a_clock_step_is_suspended_by_that() -> None:
 
     assert suspended(made) is not None
     assert len(starts(made, "good")) == 2
+
+
+class Failing(Interval):
+    """A grid of elapsed time; raises when it is told to, from then on."""
+
+    fails: ClassVar[bool]
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        if self.fails:
+            message = "no time today"
+            raise OSError(message)
+        return super().next_after(moment)
+
+
+def paused_then_set(
+    trigger: Trigger, failing: type[Failing], to: str, minutes: float = 25
+) -> PaperWorld:
+    """Return a world whose job was paused at noon, then set, and gave up at that."""
+    made = world(schedule("bad", trigger))
+    made.ask(PauseRequested, "bad")
+    made.live(timedelta(minutes=minutes))
+    failing.fails = True
+    made.set_wall(at(to))
+    return made
+
+
+@pytest.fixture
+def failing() -> type[Failing]:
+    """Return a class of its own for each test: its mood is told to the class."""
+    return type("Failing", (Failing,), {"fails": False})
+
+
+@pytest.mark.parametrize(
+    ("to", "missed"),
+    [
+        ("12:18", ["12:03"]),
+        ("12:09", ["11:54"]),
+        ("12:15", ["12:00:00.000001"]),
+        ("12:32", ["12:17"]),
+        ("13:26", ["13:11"]),
+    ],
+)
+def test_a_time_missed_at_a_clock_step_goes_by_the_name_it_has_since(
+    failing: type[Failing], to: str, missed: list[str]
+) -> None:
+    """12:10 had come at 12:25, and moved as far as the clock was set."""
+    made = paused_then_set(failing(MINUTES_10, NOON), failing, to)
+
+    told = [(each.nominal_time, each.outcome) for each in made.history.runs("bad")]
+    assert told == [(at(each), "missed") for each in missed]
+    assert "OSError('no time today')" in (suspended(made) or "")
+
+
+def test_a_clock_step_makes_no_time_missed_that_has_not_come(
+    failing: type[Failing],
+) -> None:
+    """Nine minutes have passed when the clock shows the eleventh."""
+    made = paused_then_set(failing(MINUTES_10, NOON), failing, "12:11", minutes=9)
+
+    assert made.history.runs("bad") == []
+    assert suspended(made) is not None
+
+
+@pytest.mark.parametrize(
+    ("minute", "to", "missed"),
+    [
+        (5, "12:18", "12:05"),
+        (5, "12:32", "12:05"),
+        (15, "12:18", "12:03"),
+        (15, "12:15", "12:00:00.000001"),
+    ],
+)
+def test_of_two_rules_the_missed_time_moves_if_it_counts_elapsed_time(
+    failing: type[Failing], minute: int, to: str, missed: str
+) -> None:
+    either = Either((cron(f"{minute} * * * *"), failing(MINUTES_10, NOON)))
+    made = paused_then_set(either, failing, to)
+
+    told = [(each.nominal_time, each.outcome) for each in made.history.runs("bad")]
+    assert told == [(at(missed), "missed")]
+
+
+def test_a_missed_time_after_the_end_of_a_run_moves_with_the_clock(
+    failing: type[Failing],
+) -> None:
+    either = Either((After(MINUTES_10), failing(timedelta(hours=1), NOON)))
+    made = paused_then_set(either, failing, "12:18")
+
+    assert records(made, "bad") == [("12:03", "missed")]
 
 
 def test_one_that_raises_when_it_is_cancelled_is_cancelled() -> None:
