@@ -72,7 +72,9 @@ def correct(timetable: Timetable, entry: Entry, by: timedelta, now: Moment) -> N
     due = _moved_due(entry, wall, by)
     passed: tuple[Span, ...] = ()
     if back and wall is not None:
-        passed = (*_span(moved, now.wall), *_span(entry.since, decided))
+        # What came since the last decision waits for one, as while it is held.
+        behind = min(now.wall, decided)
+        passed = (*_span(moved, behind), *_span(entry.since, decided))
     elif wall is not None and entry.due is not None:
         timetable.leave_out(entry, _jumped(wall, decided, moved, by), now)
     entry.schedule = replace(entry.schedule, trigger=_moved(trigger, by, passed))

@@ -192,6 +192,31 @@ def test_of_two_rules_each_takes_a_step_back_in_its_way() -> None:
     ]  # fmt: skip
 
 
+def test_of_two_rules_a_held_wall_time_has_its_outcome_after_a_step_back() -> None:
+    """12:05 came while the job was paused; at 12:06 it has still come."""
+    held = world(schedule(trigger=Mixed.either))
+    held.ask(PauseRequested, "job")
+    held.live(timedelta(minutes=7))
+    held.set_wall(at("12:06"))
+
+    held.ask(ResumeRequested, "job")
+    held.live(timedelta(minutes=4))
+
+    assert records(held) == [("12:05", "skipped"), ("12:09", "succeeded")]
+
+
+def test_of_two_rules_a_held_wall_time_that_is_ahead_once_more_runs_then() -> None:
+    held = world(schedule(trigger=Mixed.either))
+    held.ask(PauseRequested, "job")
+    held.live(timedelta(minutes=7))
+    held.set_wall(at("12:04"))
+
+    held.ask(ResumeRequested, "job")
+    held.live(timedelta(minutes=4))
+
+    assert records(held) == [("12:05", "succeeded"), ("12:07", "succeeded")]
+
+
 def test_a_small_step_forward_of_two_rules_misses_nothing() -> None:
     mixed = world(schedule(trigger=Either((every(), cron("30 * * * *")))))
     mixed.live(timedelta(minutes=13))
