@@ -35,6 +35,7 @@ FORCE: Final = 2.0 + 10.0 + 0.001
 """Seconds: the grace in a forced shutdown, then those until a keeper is given up."""
 
 CATCH_UP_SLACK: Final = timedelta(minutes=1)
+RAISED: Final = "trigger raised"
 
 
 class BrokenPromiseError(AssertionError):
@@ -64,6 +65,7 @@ class Checker:
         self._batch: Counter[str] = Counter()
         self._orders: dict[str, str] = {}
         self._stillborn: set[str] = set()
+        self._owned_up: set[str] = set()
         self._closed_at: float | None = None
         self._forced_at: float | None = None
         self._due_at: dict[str, float] = {}
@@ -231,6 +233,8 @@ class Checker:
         book = self.books[record.job]
         self._decide(book, record, record.nominal_time, record.until)
         self.counts[str(record.outcome)] += record.covers
+        if RAISED in record.reason:
+            self._owned_up.add(record.job)
 
     def _decide(
         self, book: Book, record: RunRecord, first: datetime, last: datetime | None
@@ -314,7 +318,12 @@ class Checker:
             case "job.suspended", _ if book is not None:
                 book.held.add("suspended")
                 book.held.discard("probing")
-                if "trigger raised" in str(trail.comments):
+                if RAISED in str(trail.comments):
+                    # One record stands for all that had come and was not decided.
+                    owned_up = trail.job in self._owned_up
+                    self._owned_up.discard(trail.job or "")
+                    late = self._late(book)
+                    require(owned_up or not late, f"{trail.job}: {late} vanished")
                     self._break(book)
             case "job.probed", _ if book is not None:
                 book.held.add("probing")
@@ -354,12 +363,17 @@ class Checker:
 
     def _settle(self, job: str, book: Book, at: Moment, *, held: bool) -> None:
         now = at.wall - book.shift
-        late = [n for n in book.pending if now - book.truth.time_of(n) > SLACK]
+        late = self._late(book)
         require(held or not late, f"{job}: {len(late)} times have no outcome")
         if book.truth.follows_end and book.promising and not (held or self.closing):
             live = any(self._live(job))
             wait = now - book.base - book.truth.step
             require(live or wait <= SLACK, f"{job} stands still for {wait}")
+
+    def _late(self, book: Book) -> list[int]:
+        """Return the numbers of the times that have come and have no outcome."""
+        now = self._now.wall - book.shift
+        return [n for n in book.pending if now - book.truth.time_of(n) > SLACK]
 
     def _live(self, job: str) -> Iterator[RunRecord]:
         for run_id in (*self.alive, *self.waiting):
