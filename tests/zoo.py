@@ -330,7 +330,7 @@ class Specimen:
     outcome: Outcome
     reason: str
     value: Any = None
-    limits: Limits = field(default_factory=lambda: Limits(wall=15, grace=0.1))
+    limits: Limits = field(default_factory=lambda: Limits(wall=15, grace=5))
     exit_code: Any = None
     signal: Any = None
     result: Any = ANY
